@@ -1,0 +1,331 @@
+"""Guest memory beyond the fast path: soft-TLB misses, page-crossing accesses, MMIO, stores to pages that hold code.
+
+The fast path (in stencils and regions) compares the page of an access's last byte with a tag of the direct-mapped TLB.
+Whatever is special has no tag there and comes here.  Word functions (jit/words.py); guest-neutral: page tables are walked by
+the guest ISA's `walk`.
+"""
+from __future__ import annotations
+
+from jit.codecache import JUMP_TABLE_BYTES, MMU_LIMIT, Cpu, Engine, invalidate
+from jit.state import (
+    NO_PAGE, PAGE_BITS, PAGE_SIZE, RESTART, TLB_ENTRIES, TLB_ENTRY, TLB_INFO, Call, TlbFlag,
+)
+from jit.words import Layout, sub_layout, word_function
+
+Range = sub_layout(Engine, "ranges")
+TlbEntry = Layout("TlbEntry", TLB_ENTRY)
+TlbInfo = Layout("TlbInfo", TLB_INFO)
+PAGE_OFFSET = PAGE_SIZE - 1
+LINE_BITS = 7                                            # code_lines: one bit for 128 bytes
+READ, WRITE, EXECUTE, ROM, GLOBAL = TlbFlag.READ, TlbFlag.WRITE, TlbFlag.EXECUTE, TlbFlag.ROM, TlbFlag.GLOBAL
+TLB_TOTAL = MMU_LIMIT * TLB_ENTRIES
+
+
+@word_function
+def set_fault(cpu: Cpu, vector, code, address):
+    """Report exception `vector` of the current instruction; the first one counts."""
+    if cpu.fault == 0:
+        cpu.fault = vector + 1
+        cpu.fault_code = code
+        cpu.fault_address = address
+    return 1
+
+
+# --- guest-physical to host
+@word_function
+def find_range(engine: Engine, physical):
+    """The RAM or ROM range that holds a physical address: its address, 0 for none."""
+    for i in range(engine.range_count):
+        if engine.ranges[i].start <= physical and physical < engine.ranges[i].end:
+            return engine.ranges[i]
+    return 0
+
+
+@word_function
+def physical_host(cpu: Cpu, physical):
+    """Host address of a physical address; 0 where no RAM or ROM is."""
+    found: Range = find_range(cpu.engine, physical)
+    if found == 0:
+        return 0
+    return found.host + physical - found.start
+
+
+@word_function
+def physical_load(cpu: Cpu, physical, size):
+    host = physical_host(cpu, physical)
+    if host:
+        return host_load(host, size)
+    engine: Engine = cpu.engine
+    return call5(engine.callback, cpu, Call.MMIO_READ, physical, size, 0)
+
+
+@word_function
+def physical_store(cpu: Cpu, physical, value, size):
+    """A store of the MMU itself (A/D bits): never restarts an instruction."""
+    engine: Engine = cpu.engine
+    found: Range = find_range(engine, physical)
+    if found == 0:
+        call5(engine.callback, cpu, Call.MMIO_WRITE, physical, size, value)
+    elif found.flags & ROM == 0:
+        host = found.host + physical - found.start
+        ram_written(cpu.engine, host, size)
+        host_store(host, value, size)
+    return 0
+
+
+@word_function
+def host_load(host, size):
+    if size == 8:
+        return load64(host)
+    if size == 4:
+        return load32(host)
+    if size == 2:
+        return load16(host)
+    if size == 1:
+        return load8(host)
+    value = 0
+    for i in range(size):
+        value |= load8(host + i) << (i * 8)
+    return value
+
+
+@word_function
+def host_store(host, value, size):
+    if size == 8:
+        store64(host, value)
+    elif size == 4:
+        store32(host, value)
+    elif size == 2:
+        store16(host, value)
+    elif size == 1:
+        store8(host, value)
+    else:
+        for i in range(size):
+            store8(host + i, value >> (i * 8))
+    return 0
+
+
+# --- the soft TLB
+@word_function
+def tlb_index(address, mmu):
+    return mmu * TLB_ENTRIES + ((address >> PAGE_BITS) & (TLB_ENTRIES - 1))
+
+
+@word_function
+def fill(cpu: Cpu, address, access, mmu):
+    """Walk the page tables and fill the entry.  Returns 1 after reporting a fault."""
+    engine: Engine = cpu.engine
+    if call4(engine.walk, cpu, address, access, mmu):
+        return 1
+    index = tlb_index(address, mmu)
+    page = address & ~PAGE_OFFSET
+    flags = cpu.walk_flags
+    info: TlbInfo = cpu.tlb_info[index]
+    info.page = page
+    info.physical = cpu.walk_physical
+    info.host = 0
+    found: Range = find_range(engine, cpu.walk_physical)
+    if found:
+        info.host = found.host + cpu.walk_physical - found.start
+        flags |= found.flags & ROM
+    info.flags = flags
+    return set_tags(cpu, index)
+
+
+@word_function
+def set_tags(cpu: Cpu, index):
+    """Derive an entry's tags, which the fast path compares, from its info."""
+    info: TlbInfo = cpu.tlb_info[index]
+    entry: TlbEntry = cpu.tlb[index]
+    entry.read = NO_PAGE
+    entry.write = NO_PAGE
+    entry.execute = NO_PAGE
+    if info.host:
+        entry.addend = info.host - info.page
+        if info.flags & READ:
+            entry.read = info.page
+        if info.flags & EXECUTE:
+            entry.execute = info.page
+        if info.flags & WRITE and info.flags & ROM == 0 and code_lines(cpu.engine, info.host) == 0:
+            entry.write = info.page
+    return 0
+
+
+@word_function
+def code_lines(engine: Engine, host):
+    """Which 128-byte lines of the page at a host address hold translated code, one bit each."""
+    return load32(engine.code_lines + ((host - engine.ram) >> PAGE_BITS) * 4)
+
+
+@word_function
+def lookup(cpu: Cpu, address, access, mmu):
+    """The TLB info of an access within one page, walking if need be.  Returns 0 after reporting a fault."""
+    info: TlbInfo = cpu.tlb_info[tlb_index(address, mmu)]
+    if info.page == address & ~PAGE_OFFSET and info.flags & access == access:
+        return info
+    if fill(cpu, address, access, mmu):
+        return 0
+    return info
+
+
+@word_function
+def flush_tlb(cpu: Cpu, keep_global):
+    for i in range(TLB_TOTAL):
+        if keep_global == 0 or cpu.tlb_info[i].flags & GLOBAL == 0:
+            cpu.tlb_info[i].page = NO_PAGE
+            cpu.tlb[i].read = NO_PAGE
+            cpu.tlb[i].write = NO_PAGE
+            cpu.tlb[i].execute = NO_PAGE
+    return flush_jumps(cpu)
+
+
+@word_function
+def flush_page(cpu: Cpu, address):
+    for mmu in range(MMU_LIMIT):
+        i = tlb_index(address, mmu)
+        cpu.tlb_info[i].page = NO_PAGE
+        cpu.tlb[i].read = NO_PAGE
+        cpu.tlb[i].write = NO_PAGE
+        cpu.tlb[i].execute = NO_PAGE
+    return flush_jumps(cpu)
+
+
+@word_function
+def flush_jumps(cpu: Cpu):
+    return memset(cpu.jump, 255, JUMP_TABLE_BYTES)
+
+
+# --- accesses
+@word_function
+def load_slow(cpu: Cpu, address, size):
+    """A load that missed the fast path, under the current privilege; cpu.fault tells whether it failed."""
+    return load_as(cpu, address, size, cpu.mmu)
+
+
+@word_function
+def store_slow(cpu: Cpu, address, value, size):
+    return store_as(cpu, address, value, size, cpu.mmu)
+
+
+@word_function
+def load_as(cpu: Cpu, address, size, mmu):
+    """1 to 8 bytes at a linear address under MMU index `mmu`."""
+    first = PAGE_SIZE - (address & PAGE_OFFSET)
+    if first < size:
+        low: TlbInfo = lookup(cpu, address, READ, mmu)
+        if low == 0:
+            return 0
+        if lookup(cpu, address + first, READ, mmu) == 0:
+            return 0
+        return load_as(cpu, address, first, mmu) | load_as(cpu, address + first, size - first, mmu) << (first * 8)
+    info: TlbInfo = lookup(cpu, address, READ, mmu)
+    if info == 0:
+        return 0
+    if info.host:
+        return host_load(info.host + (address & PAGE_OFFSET), size)
+    engine: Engine = cpu.engine
+    return call5(engine.callback, cpu, Call.MMIO_READ, info.physical + (address & PAGE_OFFSET), size, 0)
+
+
+@word_function
+def store_as(cpu: Cpu, address, value, size, mmu):
+    first = PAGE_SIZE - (address & PAGE_OFFSET)
+    if first < size:
+        if probe_as(cpu, address, size, mmu):
+            return 1
+        if store_as(cpu, address, value, first, mmu):
+            return 1
+        return store_as(cpu, address + first, value >> (first * 8), size - first, mmu)
+    info: TlbInfo = lookup(cpu, address, WRITE, mmu)
+    if info == 0:
+        return 1
+    if info.host == 0:
+        engine: Engine = cpu.engine
+        call5(engine.callback, cpu, Call.MMIO_WRITE, info.physical + (address & PAGE_OFFSET), size, value)
+        return 0
+    if info.flags & ROM:
+        return 0
+    host = info.host + (address & PAGE_OFFSET)
+    if code_lines(cpu.engine, host) and code_written(cpu, host, size):
+        return 1
+    host_store(host, value, size)
+    return set_tags(cpu, tlb_index(address, mmu))
+
+
+@word_function
+def probe_as(cpu: Cpu, address, size, mmu):
+    """Fault now (returning 1) if a store of `size` bytes would."""
+    if lookup(cpu, address, WRITE, mmu) == 0:
+        return 1
+    last = address + size - 1
+    if (address ^ last) & ~PAGE_OFFSET and lookup(cpu, last, WRITE, mmu) == 0:
+        return 1
+    return 0
+
+
+@word_function
+def probe_slow(cpu: Cpu, address, size):
+    return probe_as(cpu, address, size, cpu.mmu)
+
+
+@word_function
+def ram_pointer(cpu: Cpu, address, size, write):
+    """Host address of [address, address + size) when that lies in one page which may be accessed in place, else 0.
+    Reports faults as an access would."""
+    if (address & PAGE_OFFSET) + size > PAGE_SIZE:
+        return 0
+    info: TlbInfo = lookup(cpu, address, WRITE if write else READ, cpu.mmu)
+    if info == 0 or info.host == 0:
+        return 0
+    if write and (info.flags & ROM or code_lines(cpu.engine, info.host)):
+        return 0
+    return info.host + (address & PAGE_OFFSET)
+
+
+# --- stores and translated code
+@word_function
+def line_mask(host, size):
+    """The bits of code_lines that [host, host + size), within one page, touches."""
+    first = (host & PAGE_OFFSET) >> LINE_BITS
+    last = ((host & PAGE_OFFSET) + size - 1) >> LINE_BITS
+    return ((2 << (last - first)) - 1) << first
+
+
+@word_function
+def code_written(cpu: Cpu, host, size):
+    """Drop the blocks that a guest store within one page hits.  Returns 1, with cpu.fault = RESTART, when the running block is
+    among them and has instructions left: the store has not happened and must run again alone."""
+    engine: Engine = cpu.engine
+    if code_lines(engine, host) & line_mask(host, size) == 0:
+        return 0
+    if invalidate(engine, host - engine.ram, size, cpu.where):
+        cpu.fault = RESTART
+        return 1
+    return 0
+
+
+@word_function
+def ram_written(engine: Engine, host, size):
+    """Somebody other than a guest instruction writes RAM: devices, loaders, the debugger.  Any size."""
+    while size:
+        chunk = PAGE_SIZE - (host & PAGE_OFFSET)
+        if chunk > size:
+            chunk = size
+        if code_lines(engine, host):
+            invalidate(engine, host - engine.ram, chunk, ~0)
+        host += chunk
+        size -= chunk
+    return 0
+
+
+@word_function
+def protect_code(engine: Engine, host):
+    """A page gets its first translated code: its write tags must go from every soft TLB."""
+    page = host & ~PAGE_OFFSET
+    for i in range(engine.cpu_count):
+        cpu: Cpu = engine.cpus[i]
+        if cpu:
+            for index in range(TLB_TOTAL):
+                if cpu.tlb_info[index].host == page:
+                    cpu.tlb[index].write = NO_PAGE
+    return 0
