@@ -1,0 +1,266 @@
+"""CPU types of the object tree: x86_64-cpu and one class per model, from definition to what CPUID reports.
+
+Order: model definition, globals, properties of -device or device_add, then realize: +f and -f, architectural
+requirements, automatic levels, the engine's filter.  Unlike QEMU a version suffix (-v1) is not known here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from emu import qom
+from emu.cpu_models import models
+from emu.cpu_models.cpuid import cpuid
+from emu.cpu_models.engine import ACCELERATOR, ENGINE_FEATURES, HYPERVISOR_SIGNATURE, OFF_BY_DEFAULT
+from emu.cpu_models.features import ALIASES, BIT_OF, WORDS, canonical, drop_orphans
+from emu.qom import ObjectError, Property, computed
+
+APIC_ID_UNSET = 0xFFFF_FFFF
+ID_UNSET = -1
+TYPE_SUFFIX = "-x86_64-cpu"
+
+
+def warn_on_stderr(message: str) -> None:
+    """Default sink of realize-time warnings."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+class Feature(Property):
+    """A CPUID bit: set members before realize, what the guest sees afterwards."""
+
+    def __init__(self, name: str):
+        plain = (name, *ALIASES.get(name, ()))
+        aliases = plain[1:] + tuple(n.replace("-", "_").replace(".", "_") for n in plain if "-" in n or "." in n)
+        super().__init__("bool", None, name=name, aliases=aliases)
+
+    def __get__(self, obj: Any, owner: type) -> Any:
+        if obj is None:
+            return self
+        return self.name in (obj.features if obj.realized else obj.wanted)
+
+    def __set__(self, obj: Any, value: bool) -> None:
+        (obj.wanted.add if value else obj.wanted.discard)(self.name)
+        obj.named.add(self.name)
+
+
+class ModelProperty(Property):
+    """A value that the model definition supplies until the user sets one."""
+
+    def __get__(self, obj: Any, owner: type) -> Any:
+        if obj is None:
+            return self
+        return obj.__dict__.get(self.attribute, getattr(obj.model_definition, self.attribute))
+
+
+def _check_vendor(cpu: Any, value: str) -> str:
+    if len(value) != 12:
+        raise ObjectError(f"Property '{cpu.type_name}.vendor' doesn't take value '{value}'")
+    return value
+
+
+class Cpu(qom.DeviceObject):
+    """What processors of all architectures share."""
+
+    name = "cpu"
+    abstract = True
+    hotpluggable_type = True
+
+    start_powered_off = Property("bool", False)
+    node_id = Property("int32", ID_UNSET)
+    index: int = ID_UNSET  # slot number; set by the machine
+
+
+class X86Cpu(Cpu):
+    """An x86 processor as its user sees it.  Realized, it answers CPUID: `cpu.cpuid(leaf, subleaf)`."""
+
+    name = "x86_64-cpu"
+    abstract = True
+    model_definition: ClassVar[models.Model] = models.BASE
+
+    apic_id = Property("uint32", APIC_ID_UNSET)
+    socket_id = Property("int32", ID_UNSET)
+    die_id = Property("int32", ID_UNSET)
+    core_id = Property("int32", ID_UNSET)
+    thread_id = Property("int32", ID_UNSET)
+
+    vendor = ModelProperty("string", check=_check_vendor)
+    family = ModelProperty("int")
+    model = ModelProperty("int")
+    stepping = ModelProperty("int")
+    model_id = ModelProperty("string")
+    level = Property("uint32", None)
+    xlevel = Property("uint32", None)
+    xlevel2 = Property("uint32", None)
+    min_level = Property("uint32", 0)
+    min_xlevel = Property("uint32", 0)
+    min_xlevel2 = Property("uint32", 0)
+    phys_bits = Property("uint32", 0)
+    tsc_frequency = Property("int", 0, aliases=("tsc-freq",))
+    check = Property("bool", True)
+    enforce = Property("bool", False)
+    cpuid_0xb = Property("bool", True)
+    tcg_cpuid = Property("bool", True)
+    l3_cache = Property("bool", True)
+    full_cpuid_auto_level = Property("bool", True)
+    hypervisor_signature = Property("string", HYPERVISOR_SIGNATURE,
+                                    description="CPUID leaf 0x40000000, up to 12 characters")  # fmt: skip
+
+    def __init__(self, offered: frozenset[str] = ENGINE_FEATURES) -> None:
+        definition = self.model_definition
+        self.offered = offered
+        self.min_level, self.min_xlevel = definition.level, definition.xlevel
+        self.wanted: set[str] = set(definition.features - OFF_BY_DEFAULT)
+        self.named: set[str] = set()  # features a user spoke about
+        self.plus: list[str] = []
+        self.minus: list[str] = []
+        self.features: frozenset[str] = frozenset()
+        self.filtered: frozenset[str] = frozenset()
+        self.topology: Any = None  # set by the machine before realize
+        self.warn: Callable[[str], None] = warn_on_stderr
+
+    def cpuid(self, leaf: int, subleaf: int = 0, *, cr4: int = 0, xcr0: int = 1) -> tuple[int, int, int, int]:
+        """EAX, EBX, ECX, EDX of CPUID on this processor."""
+        return cpuid(self, self.topology, self.apic_id, leaf, subleaf, cr4=cr4, xcr0=xcr0)
+
+    # realize
+    def realize(self) -> None:
+        self._apply_plus_and_minus()
+        wanted = drop_orphans(self.wanted)
+        self.filtered = frozenset(wanted - self.offered)
+        self._raise_levels(wanted)
+        self._report_filtered()
+        self.features = frozenset(drop_orphans(wanted - self.filtered))
+        self._settle_phys_bits()
+
+    def _apply_plus_and_minus(self) -> None:
+        for names, value in ((self.plus, True), (self.minus, False)):
+            for name in names:
+                self.set_property(canonical(name), value)
+
+    def _report_filtered(self) -> None:
+        if not (self.check or self.enforce):
+            return
+        for word in WORDS:
+            for name in sorted(self.filtered, key=lambda n: BIT_OF[n][1]):
+                if BIT_OF[name][0] is word:
+                    self.warn(f"{ACCELERATOR} doesn't support requested feature: {word.describe(name)}")
+        if self.enforce and self.filtered:
+            raise ObjectError(f"{ACCELERATOR} doesn't support requested features")
+
+    def _raise_levels(self, wanted: set[str]) -> None:
+        needed = {BIT_OF[name][0].leaf for name in wanted}
+        if "xsave" in wanted:
+            needed.add(0xD)
+        if "svm" in wanted:
+            needed.add(0x8000_000A)
+        if self.topology is not None and self.topology.dies > 1:
+            needed.add(0x1F)
+        automatic = needed if self.full_cpuid_auto_level else {7} & needed
+        ranges = (("level", 0, 0x4000_0000), ("xlevel", 0x8000_0000, 0xC000_0000), ("xlevel2", 0xC000_0000, 1 << 32))
+        for attribute, low, high in ranges:
+            if getattr(self, attribute) is None:
+                leaves = [leaf for leaf in automatic if low <= leaf < high]
+                setattr(self, attribute, max([getattr(self, "min_" + attribute), *leaves]))
+
+    def _settle_phys_bits(self) -> None:
+        if "lm" not in self.features:
+            self.phys_bits = 36 if "pse36" in self.features else 32
+        elif self.phys_bits == 0:
+            self.phys_bits = 40
+        elif not 32 <= self.phys_bits <= 52:
+            raise ObjectError(f"phys-bits should be between 32 and 52 (but is {self.phys_bits})")
+
+    # read-only views
+    def _words(self, features: frozenset[str]) -> list[dict[str, Any]]:
+        listed = []
+        for word in WORDS:
+            entry: dict[str, Any] = {"cpuid-register": word.register, "cpuid-input-eax": word.leaf}
+            if word.subleaf is not None:
+                entry["cpuid-input-ecx"] = word.subleaf
+            listed.append({**entry, "features": word.bits(features)})
+        return listed
+
+    @computed("X86CPUFeatureWordInfo")
+    def feature_words(self) -> list[dict[str, Any]]:
+        return self._words(self.features)
+
+    @computed("X86CPUFeatureWordInfo")
+    def filtered_features(self) -> list[dict[str, Any]]:
+        return self._words(self.filtered)
+
+    @computed("strList")
+    def unavailable_features(self) -> list[str]:
+        return sorted(self.filtered, key=_word_and_bit)
+
+
+def _word_and_bit(name: str) -> tuple[int, int]:
+    word, bit = BIT_OF[name]
+    return WORDS.index(word), bit
+
+
+def _install_features() -> None:
+    for name in BIT_OF:
+        feature = Feature(name)
+        attribute = name.replace("-", "_").replace(".", "_")
+        setattr(X86Cpu, attribute, feature)
+        feature.__set_name__(X86Cpu, attribute)
+    X86Cpu.properties = qom._collect_properties(X86Cpu)
+
+
+_install_features()
+
+
+class BaseX86Cpu(X86Cpu):
+    """No features at all: a starting point for -cpu base,+f,+g."""
+
+    name = "base" + TYPE_SUFFIX
+
+
+class MaxX86Cpu(X86Cpu):
+    """Everything the engine implements, except what depends on the topology."""
+
+    name = "max" + TYPE_SUFFIX
+    model_definition = models.MAX
+
+    def __init__(self, offered: frozenset[str] = ENGINE_FEATURES) -> None:
+        super().__init__(offered)
+        self.wanted |= self.offered - OFF_BY_DEFAULT - {"ht", "cmp-legacy"}
+
+
+class HostX86Cpu(X86Cpu):
+    """Listed as in QEMU, and as there usable with a hardware accelerator only: never here."""
+
+    name = "host" + TYPE_SUFFIX
+
+    def realize(self) -> None:
+        raise ObjectError("CPU model 'host' requires KVM or HVF")
+
+
+def _define(model: models.Model) -> type[X86Cpu]:
+    attributes = {"name": model.name + TYPE_SUFFIX, "model_definition": model, "__module__": __name__,
+                  "__doc__": model.model_id or model.name}  # fmt: skip
+    return type(X86Cpu)(model.name, (X86Cpu,), attributes)
+
+
+MODEL_CLASSES: dict[str, type[X86Cpu]] = {"max": MaxX86Cpu, "host": HostX86Cpu, "base": BaseX86Cpu}
+MODEL_CLASSES |= {model.name: _define(model) for model in models.MODELS}
+
+
+def model_names() -> list[str]:
+    """Names that -cpu accepts, in the order of query-cpu-definitions."""
+    return list(MODEL_CLASSES)
+
+
+def definition_info(name: str) -> dict[str, Any]:
+    """The element of query-cpu-definitions for a model."""
+    cls = MODEL_CLASSES[name]
+    if cls is HostX86Cpu:
+        missing = ["kvm"]
+    else:
+        wanted = drop_orphans(set(cls.model_definition.features - OFF_BY_DEFAULT))
+        missing = sorted(wanted - ENGINE_FEATURES, key=_word_and_bit)
+    return {"name": name, "typename": cls.name, "unavailable-features": missing, "static": cls.model_definition.static
+            and cls is BaseX86Cpu, "migration-safe": cls.model_definition.migration_safe and cls is not HostX86Cpu,
+            "deprecated": False}  # fmt: skip
