@@ -21,6 +21,7 @@ from jit.x86.insn import Insn, Memory, Operand, Register
 from jit.x86.state import X86, Cr0, Gpr, Mode, Seg, Vector
 
 SEMANTICS: dict[str, Callable[..., None]] = {}
+IMMEDIATE_IN_FORM: set[str] = set()     # mnemonics whose immediates are part of the form: imm8() makes code of the number
 CONDITIONS = {"o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"}
 
 
@@ -55,6 +56,7 @@ class Builder(Emitter):
         self.single = False             # must be the only instruction of its block
         self.last = False               # the block ends after it even though it falls through
         self.shadow = False             # interrupts are held off until after the next instruction
+        self.key_immediate = False      # the code depends on an immediate's value
         self._linear: dict[int, Value] = {}
 
     def build(self) -> list[Uop]:
@@ -79,6 +81,16 @@ class Builder(Emitter):
         if self.insn.concrete:
             return self.const(op.immediate, bits)
         return self.hole(f"{'w' if op.wide else 'i'}{op.position}", bits)
+
+    def imm8(self, op: Operand) -> int:
+        """The number itself, for instructions that are specialised for it (IMMEDIATE_IN_FORM)."""
+        assert self.insn.mnemonic in IMMEDIATE_IN_FORM, f"{self.insn.mnemonic} is not in IMMEDIATE_IN_FORM"
+        self.key_immediate = True
+        return op.immediate & 0xFF
+
+    def slot(self, op: Operand) -> Slot:
+        """Where a register operand lives in the CPU record."""
+        return self._register_slot(op)
 
     def store(self, op: Operand, value: Value) -> None:  # type: ignore[override]
         """Write op: registers at the end of the instruction (32 bits zero-extend in every mode), memory at once."""

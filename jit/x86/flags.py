@@ -75,6 +75,12 @@ class Flags:
 
         self.set(cf=bit(Flag.CF), pf=bit(Flag.PF), af=bit(Flag.AF), zf=bit(Flag.ZF), sf=bit(Flag.SF), of=bit(Flag.OF))
 
+    def comparison(self, image: Value) -> None:
+        """ZF, PF and CF from their places in a FLAGS image (64 bits); SF, OF and AF become 0.  For COMISS, FCOMI, PTEST."""
+        zf, cf = (image >> 6) & 1, image & 1
+        parity = (image ^ (image >> 4)) & AUX_PF_FLIP           # PF ^ ZF
+        self._write(zf ^ 1, parity | (cf * (AUX_CF | AUX_PO)))
+
     def write_if(self, condition: Value) -> None:
         """Make the flag write of this instruction conditional (shift counts of zero change nothing)."""
         assert self.written

@@ -125,6 +125,7 @@ class Insn:
 
 _BITS = {CodeSize.BITS16: capstone.CS_MODE_16, CodeSize.BITS32: capstone.CS_MODE_32, CodeSize.BITS64: capstone.CS_MODE_64}
 _DECODERS: dict[CodeSize, capstone.Cs] = {}
+SSE_NAMESAKES = ("movsd", "cmpsd")
 _SEGMENT_PREFIX = {0x26: Seg.ES, 0x2E: Seg.CS, 0x36: Seg.SS, 0x3E: Seg.DS, 0x64: Seg.FS, 0x65: Seg.GS}
 
 
@@ -145,11 +146,17 @@ def _convert(found: capstone.CsInsn, mode: Mode, concrete: bool) -> Insn:
     registers = [op.register for op in operands[:2]]
     legacy = _legacy_prefixes(bytes(found.bytes), long)
     return Insn(
-        mnemonic=found.mnemonic.split()[-1], operands=operands, mode=mode, concrete=concrete, pc=found.address,
+        mnemonic=_mnemonic(found), operands=operands, mode=mode, concrete=concrete, pc=found.address,
         length=found.size, prefixes=_prefix_names(legacy), operand_bits=_operand_bits(mode, legacy, found.rex),
         address_bits=address_bits, opcode=bytes(found.opcode), modrm=found.modrm, rex=found.rex, raw=bytes(found.bytes),
         same=len(registers) == 2 and registers[0] is not None and registers[0] == registers[1],
     )
+
+
+def _mnemonic(found: capstone.CsInsn) -> str:
+    """capstone's mnemonic without prefixes.  MOVSD and CMPSD on XMM registers get a name apart from the string ones'."""
+    name = found.mnemonic.split()[-1]
+    return f"{name}.xmm" if name in SSE_NAMESAKES and found.opcode[0] == 0x0F else name
 
 
 def _legacy_prefixes(raw: bytes, long: bool) -> list[int]:
