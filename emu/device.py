@@ -145,3 +145,22 @@ class Device:
     def label(self) -> str:
         """What messages call this device."""
         return self.name or type(self).__name__
+
+
+class Window:
+    """One more region of a device that answers at several places: two functions with the bus's signatures."""
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        read: Callable[[int, int], int],
+        write: Callable[[int, int, int], None],
+        *,
+        min_access: int = 1,
+        max_access: int = 1,
+        unaligned: bool = False,
+    ) -> None:
+        self.name, self.region_size = name, size
+        self.read, self.write = read, write
+        self.min_access, self.max_access, self.unaligned = min_access, max_access, unaligned
