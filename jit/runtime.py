@@ -25,7 +25,7 @@ class Library:
     """Loaded runtime functions: `library.address(name)`, and `library.name(...)` to call one from Python."""
 
     def __init__(self, image: bytes, names: Iterable[str]):
-        _initialize()
+        initialize_llvm()
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(image))
         self._engine.finalize_object()
@@ -77,7 +77,7 @@ def _build(modules: tuple[str, ...], names: list[str], sources: dict[str, str], 
 
 
 def _start_worker(modules: tuple[str, ...]) -> None:
-    _initialize()
+    initialize_llvm()
     for module in modules:
         import_module(module)
 
@@ -125,7 +125,7 @@ def _wrapper(function: WordFunction, inner: str) -> str:
 
 
 def _link(bitcode: list[bytes]) -> bytes:
-    _initialize()
+    initialize_llvm()
     whole = llvm.parse_assembly("")
     for code in bitcode:
         whole.link_in(llvm.parse_bitcode(code))
@@ -142,7 +142,7 @@ def _link(bitcode: list[bytes]) -> bytes:
 
 
 def target_machine() -> Any:
-    _initialize()
+    initialize_llvm()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(opt=2, reloc="static", codemodel="large", cpu=llvm.get_host_cpu_name())
 
@@ -150,7 +150,7 @@ def target_machine() -> Any:
 _ready = False
 
 
-def _initialize() -> None:
+def initialize_llvm() -> None:
     global _ready
     if not _ready:
         llvm.initialize_native_target()

@@ -70,7 +70,7 @@ class Exit(IntEnum):
 class Leave(IntEnum):
     """`leave`: why a block came back to the dispatcher (internal to jit)."""
 
-    NEXT = 0                            # pc is set: find the block there and go on
+    NEXT = 0                            # pc is set: find the block there and go on (set before a block is entered)
     LINK = 1                            # the same, and patch the jump at `link`
     FAULT = 2                           # exception `fault_vector` at the instruction `where`
     HEAD = 3                            # a block's entry refused: no budget left, or the block is dead
@@ -131,9 +131,39 @@ CODE_CACHE_FIELDS = [                   # jit/codecache.py and jit/translate.py
     ("stencil_code", "u8"), ("relocations", "u8"),
     ("work", "u8"),                     # scratch of one translation
     ("decoders", "u8", 4), ("decoded", "u8"), ("decode", "u8"),         # capstone handles, its cs_insn, cs_disasm_iter
-    ("stubs", "u8", 16),                # Stub: template numbers and addresses of the fixed pieces of code
-    ("registers", "u8"),                # u32 a capstone register: its byte offset in the CPU record
+    ("fault_stub", "u8"), ("leave_stub", "u8"),                         # host addresses of two fixed pieces of code
+    ("constants", "u8"),                # host address of the stencils' read-only data
+    ("registers", "u8"), ("traits", "u8"),                              # the front end's tables (jit/x86/decode.py)
+    ("form_key", "u8"), ("form_fill", "u8"),                            # its functions: key of a decoded insn; hole values
+    ("mode", "u8"),                     # of the block being translated
 ]
+
+class TemplateFlag(IntFlag):
+    """What the translator must know about a form."""
+
+    WRITES_FLAGS = 1                    # overwrites all lazy flags (variant 1 does not, where nobody reads them)
+    READS_LIVE = 2                      # reads lazy flags in variant 0
+    READS_DEAD = 4                      # reads lazy flags in variant 1 too
+    FAULTS = 8                          # may fault or leave, so flags must be exact before it
+    ENDS = 16                           # ends the block: has its own way on
+    LAST = 32                           # ends the block, falls through
+    ALONE = 64                          # must be a block's only instruction
+    SHADOW = 128                        # one more instruction, then the block ends
+
+
+VARIANT = np.dtype([                    # one stencil
+    ("code", "u8"),                     # offset in stencil_code
+    ("length", "u4"),
+    ("droppable", "u4"),                # ends in `jmp NEXT`
+    ("first", "u4"), ("count", "u4"),   # relocations
+])
+TEMPLATE = np.dtype([
+    ("variants", VARIANT, 2),
+    ("flags", "u8"),
+    ("exits", "u8", 2),                 # hole numbers of the targets of GOTO0 and GOTO1; 255 for none
+])
+RELOCATION = np.dtype([("at", "u4"), ("kind", "u2"), ("number", "u2"), ("addend", "u8")])
+FORM = np.dtype([("key", "u8"), ("template", "u8")])
 
 BLOCK = np.dtype([
     ("pc", "u8"), ("mode", "u8"),
@@ -156,7 +186,9 @@ ENGINE = np.dtype([                     # one per engine (machine): shared by it
     ("ram", "u8"), ("ram_size", "u8"),  # the host mapping that holds all RAM and ROM
     ("code_lines", "u8"),               # u32 a page of that mapping: which 128-byte lines hold translated code
     ("raise_fault", "u8"),              # the guest ISA's delivery of cpu.fault: raise_fault(cpu) -> 1 on shutdown
-    ("stepped", "u8"),                  # the guest ISA's work after a single-stepped instruction: stepped(cpu)
+    ("before_step", "u8"),              # its work around an instruction that is stepped by the guest: before_step(cpu),
+    ("after_step", "u8"),               # after_step(cpu) -> 1 on shutdown
+    ("python_callback", "u8"),          # what `callback` guards: the ctypes callback
     ("enter", "u8"),                    # host address of enter(cpu, code): from the C convention into blocks
     ("cpus", "u8", MAX_CPUS),           # records of all vCPUs, for TLB and jump-cache maintenance; 0 = free
     ("cpu_count", "u8"),

@@ -22,6 +22,8 @@ from jit.x86.state import X86, Cr0, Gpr, Mode, Seg, Vector
 
 SEMANTICS: dict[str, Callable[..., None]] = {}
 IMMEDIATE_IN_FORM: set[str] = set()     # mnemonics whose immediates are part of the form: imm8() makes code of the number
+LOCKABLE = {"adc", "add", "and", "btc", "btr", "bts", "cmpxchg", "cmpxchg8b", "cmpxchg16b", "dec", "inc", "neg", "not", "or",
+            "sbb", "sub", "xadd", "xchg", "xor"}           # with a memory destination; LOCK on others is #UD
 CONDITIONS = {"o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"}
 
 
@@ -64,7 +66,10 @@ class Builder(Emitter):
         function = SEMANTICS.get(self.insn.mnemonic)
         if function is None:
             raise NoSemantics(self.insn.mnemonic)
-        function(self, *self.insn.operands)
+        if "lock" in self.insn.prefixes and not self._lockable():
+            self.undefined()
+        else:
+            function(self, *self.insn.operands)
         self.flags.flush()
         return self.finish()
 
@@ -239,6 +244,10 @@ class Builder(Emitter):
             self.raise_if((self.field("cr0") & int(Cr0.EM)).eq(0) & (self.field("cr0") & int(Cr0.TS)).ne(0) &
                           (self.field("cr4") & (1 << 9)).ne(0), Vector.NM)
             self.undefined()
+
+    def _lockable(self) -> bool:
+        destination = self.insn.operands[:2] if self.insn.mnemonic == "xchg" else self.insn.operands[:1]
+        return self.insn.mnemonic in LOCKABLE and any(op.kind == "mem" for op in destination)
 
     # --- private
     def _register_slot(self, op: Operand) -> Slot:

@@ -23,7 +23,7 @@ class Flags:
 
     def __init__(self, builder: Builder):
         self._b = builder
-        self.written: tuple[Value, Value] | None = None         # result, aux
+        self.written: tuple[Value | None, Value] | None = None  # result (None: as it was), aux
         self.compared: tuple[Value, Value] | None = None        # operands of a subtraction, for fused conditions
         self.reads = False
 
@@ -45,17 +45,24 @@ class Flags:
         self._write(r.sext(64), self._b.const(0, 64))
         self.compared = (r, self._b.const(0, r.bits))
 
-    def carry_overflow(self, r: Value, cf: Value, of: Value) -> None:
-        """SF, ZF, PF from r; CF and OF from one-bit values; AF = 0.  For shifts and multiplications."""
-        self._write(r.sext(64), self._carry_bits(cf, of))
+    def carry_overflow(self, r: Value, cf: Value, of: Value, af: Value | None = None) -> None:
+        """SF, ZF, PF from r; CF, OF and AF from one-bit values, AF = 0 by default.  For shifts and multiplications."""
+        aux = self._carry_bits(cf, of)
+        self._write(r.sext(64), aux | (af.zext(64) << 3) if af is not None else aux)
+
+    def carry(self, cf: Value) -> None:
+        """CF only."""
+        aux = self._get(AUX)
+        flip = (aux ^ (cf.zext(64) << 63)) & AUX_CF             # of bit 63, and of bit 62 so that OF stays
+        self._write(None, aux ^ flip ^ (flip >> 1))
 
     def keep_result(self, cf: Value, of: Value, af: Value | None = None) -> None:
-        """New CF and OF (one bit each); SF, ZF, PF and, without `af`, AF as they were.  For rotates, BT, CLC, ADCX."""
+        """New CF and OF (one bit each); SF, ZF, PF and, without `af`, AF as they were.  For rotates, ADCX."""
         kept = AUX_PF_FLIP | AUX_SF_FLIP | (0 if af is not None else AUX_AF)
         aux = (self._get(AUX) & kept) | self._carry_bits(cf, of)
         if af is not None:
             aux = aux | (af.zext(64) << 3)
-        self._write(self._get(RESULT), aux)
+        self._write(None, aux)
 
     def set(self, **flags: Value) -> None:
         """All six flags from one-bit values: set(cf=, pf=, af=, zf=, sf=, of=); those left out become 0."""
@@ -86,7 +93,8 @@ class Flags:
         assert self.written
         result, aux = self.written
         b = self._b
-        self.written = (b.select(condition, result, self._get(RESULT)), b.select(condition, aux, self._get(AUX)))
+        kept = result and b.select(condition, result, self._get(RESULT))
+        self.written = (kept, b.select(condition, aux, self._get(AUX)))
         self.compared = None
 
     # --- readers: one-bit values
@@ -148,12 +156,14 @@ class Flags:
         self.reads = True
         return self._b.get(slot, 64)
 
-    def _write(self, result: Value, aux: Value) -> None:
+    def _write(self, result: Value | None, aux: Value) -> None:
         self.written = (result, aux)
         self.compared = None
 
     def flush(self) -> None:
         """Turn the write into puts; the builder calls this at the end of the instruction."""
         if self.written:
-            self._b.put(RESULT, self.written[0], lazy=True)
-            self._b.put(AUX, self.written[1], lazy=True)
+            result, aux = self.written
+            if result is not None:
+                self._b.put(RESULT, result, lazy=True)
+            self._b.put(AUX, aux, lazy=True)

@@ -126,7 +126,7 @@ class Insn:
 _BITS = {CodeSize.BITS16: capstone.CS_MODE_16, CodeSize.BITS32: capstone.CS_MODE_32, CodeSize.BITS64: capstone.CS_MODE_64}
 _DECODERS: dict[CodeSize, capstone.Cs] = {}
 SSE_NAMESAKES = ("movsd", "cmpsd")
-_SEGMENT_PREFIX = {0x26: Seg.ES, 0x2E: Seg.CS, 0x36: Seg.SS, 0x3E: Seg.DS, 0x64: Seg.FS, 0x65: Seg.GS}
+SEGMENT_PREFIX = {0x26: Seg.ES, 0x2E: Seg.CS, 0x36: Seg.SS, 0x3E: Seg.DS, 0x64: Seg.FS, 0x65: Seg.GS}
 
 
 def decode(code: bytes, pc: int, mode: int, concrete: bool) -> Insn | None:
@@ -162,7 +162,7 @@ def _mnemonic(found: capstone.CsInsn) -> str:
 def _legacy_prefixes(raw: bytes, long: bool) -> list[int]:
     found = []
     for byte in raw:
-        if byte not in (0xF0, 0xF2, 0xF3, 0x66, 0x67, *_SEGMENT_PREFIX):
+        if byte not in (0xF0, 0xF2, 0xF3, 0x66, 0x67, *SEGMENT_PREFIX):
             break
         found.append(byte)
     return found

@@ -1,0 +1,42 @@
+"""Host memory for code, and the few pieces of it that are assembled by hand.
+
+The arena lies below 2 GiB, so that 32-bit relocations reach everything in it.
+"""
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+
+MAP_32BIT = 0x40                        # Linux, x86-64
+
+
+class Arena:
+    """`size` bytes that are readable, writable and executable.  Raises OSError where the host forbids that."""
+
+    def __init__(self, size: int):
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT
+        self.map = mmap.mmap(-1, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        self.size, self.next = size, self.base
+
+    def put(self, code: bytes) -> int:
+        """Append bytes, 16-byte aligned; their address."""
+        at = (self.next + 15) & -16
+        self.map[at - self.base:at - self.base + len(code)] = code
+        self.next = at + len(code)
+        return at
+
+    def reserve(self, size: int) -> int:
+        return self.put(bytes(size))
+
+
+# push rbp; mov rbp, rsp; push rcx, rdx, rsi, rdi, r8-r11; and rsp, -16; mov rax, imm64; call rax
+_TRAMPOLINE_HEAD = bytes.fromhex("55 4889e5 51 52 56 57 4150 4151 4152 4153 4883e4f0 48b8")
+# lea rsp, [rbp - 64]; pop r11-r8, rdi, rsi, rdx, rcx; pop rbp; ret
+_TRAMPOLINE_TAIL = bytes.fromhex("ffd0 488d65c0 415b 415a 4159 4158 5f 5e 5a 59 5d c3")
+
+
+def trampoline(target: int) -> bytes:
+    """Calls a C function from a place whose stack is not aligned, keeping every general register but rax."""
+    return _TRAMPOLINE_HEAD + struct.pack("<Q", target) + _TRAMPOLINE_TAIL

@@ -1,0 +1,284 @@
+"""The engine as Python sees it: guest RAM, vCPUs, and run(budget) -> Exit.
+
+    engine = Engine(X86Front(), ram_size=256 << 20, callback=handler)
+    engine.map_ram(0, 0, 256 << 20)
+    vcpu = engine.add_cpu()
+    exit = vcpu.run(10_000_000)
+
+The callback gets (vcpu, Call, a, b, c) for MMIO, ports and system operations, and returns a word.
+"""
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from jit import runtime
+from jit.arena import Arena, trampoline
+from jit.codecache import Engine as EngineLayout
+from jit.glue import glue_module
+from jit.library import StencilLibrary
+from jit.state import (
+    BLOCK, ENGINE, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Call, Exit, TlbFlag,
+)
+from jit.translate import WORK_SIZE
+
+ARENA_SIZE = 128 << 20
+FIXED_SIZE = 1 << 20                    # of the arena: glue, trampolines, constants
+BLOCK_LIMIT = 600_000
+OFFSET_LIMIT = 6_000_000
+BUCKETS = 1 << 17
+MASK64 = (1 << 64) - 1
+
+Handler = Callable[["Vcpu", Call, int, int, int], int]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counters since the engine was made."""
+
+    blocks: int                         # in the code cache now
+    code_bytes: int                     # of the arena in use
+    cache_flushes: int
+    forms: int                          # instruction forms with a template
+    forms_built: int                    # of those, compiled in this process (not from the disk cache)
+    instructions: int                   # retired, all vCPUs
+
+
+class Vcpu:
+    """One vCPU: its record, and run()."""
+
+    def __init__(self, engine: Engine, index: int):
+        self.engine, self.index = engine, index
+        dtype = engine.front.layout.dtype
+        self._memory = np.zeros(dtype.itemsize + 64, np.uint8)
+        self.address = (self._memory.ctypes.data + 63) & -64
+        start = self.address - self._memory.ctypes.data
+        self.state = self._memory[start:start + dtype.itemsize].view(dtype)[0]
+        cell = ctypes.c_uint64.from_address
+        at = engine.front.layout.offset
+        self._left, self._deferred, self._clock, self._fault = (
+            cell(self.address + at(name)) for name in ("left", "deferred", "clock", "fault"))
+        self.retired = 0
+        self.reset_record()
+
+    def reset_record(self) -> None:
+        """Everything zero but what the engine itself needs; the ISA's reset values are the CPU device's business."""
+        self._memory[:] = 0
+        state = self.state
+        state["engine"], state["index"], state["where"] = self.engine.address, self.index, NO_WHERE
+        state["jump"]["pc"] = NO_PAGE
+        for tag in ("read", "write", "execute"):
+            state["tlb"][tag] = NO_PAGE
+        state["tlb_info"]["page"] = NO_PAGE
+        for name, number in self.engine.helpers.items():
+            state["helpers"][number] = self.engine.helper_addresses[name]
+
+    def run(self, budget: int, now: int) -> Exit:
+        """Run at most about `budget` instructions (a block may overshoot) from virtual time `now` (ns).  Raises what a
+        callback raised."""
+        self._left.value, self._deferred.value, self._clock.value = budget, 0, now + budget
+        reason = Exit(self.engine.enter(self))
+        self.retired += self.executed(budget)
+        if self.engine.error is not None:
+            error, self.engine.error = self.engine.error, None
+            raise error
+        return reason
+
+    def executed(self, budget: int) -> int:
+        """Instructions of the current or last slice of `budget`."""
+        return budget - _signed((self._left.value + self._deferred.value) & MASK64)
+
+    @property
+    def now(self) -> int:
+        """Virtual time in ns, during and right after a slice."""
+        return (self._clock.value - self._left.value - self._deferred.value) & MASK64
+
+    def kick(self) -> None:
+        """Leave compiled code at the next block boundary; for callbacks."""
+        left = _signed(self._left.value)
+        if left > 0:
+            self._deferred.value = (self._deferred.value + left) & MASK64
+            self._left.value = 0
+
+    def call(self, name: str, *args: int) -> int:
+        """A runtime function on this vCPU; afterwards cpu.fault tells whether it reported one."""
+        return getattr(self.engine.library, name)(self.address, *args)
+
+    @property
+    def fault(self) -> int:
+        """Vector + 1 of the exception that the last runtime function reported, 0 for none; reading clears it."""
+        value, self._fault.value = self._fault.value, 0
+        return value
+
+
+class Engine:
+    """Guest RAM, code cache and vCPUs of one machine."""
+
+    def __init__(self, front: Any, ram_size: int, callback: Handler, progress: runtime.Progress | None = None):
+        self.front, self.handler = front, callback
+        self.error: BaseException | None = None
+        self.library = runtime.load(front.modules, progress)
+        self.ram_size = -(-ram_size // PAGE_SIZE) * PAGE_SIZE
+        self._ram_map = mmap.mmap(-1, self.ram_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.ram = np.frombuffer(self._ram_map, np.uint8)
+        self.record = np.zeros(1, ENGINE)[0:1]
+        self.words = self.record[0]
+        self.address = self.record.ctypes.data
+        self.cpus: dict[int, Vcpu] = {}
+        self.arena = Arena(ARENA_SIZE)
+        self._keep: list[Any] = []
+        self._make_code_cache()
+        self._make_glue()
+        self.stencils = StencilLibrary(front, self.words, self.arena, progress)
+        self.helpers = self.stencils.helpers.index
+        self.helper_addresses: dict[str, int] = {}
+        self._bind_helpers()
+        self.words["arena_start"] = self.words["arena_next"] = (self.arena.base + FIXED_SIZE)
+        self.words["arena_end"] = self.arena.base + ARENA_SIZE
+
+    # --- building
+    def _array(self, count: int, dtype: Any) -> int:
+        array = np.zeros(count, dtype)
+        self._keep.append(array)
+        return array.ctypes.data
+
+    def _make_code_cache(self) -> None:
+        w, pages = self.words, self.ram_size >> PAGE_BITS
+        w["ram"], w["ram_size"] = self.ram.ctypes.data, self.ram_size
+        w["code_lines"], w["page_blocks"] = self._array(pages, np.uint32), self._array(pages, np.uint32)
+        w["blocks"], w["block_limit"], w["block_count"] = self._array(BLOCK_LIMIT, BLOCK), BLOCK_LIMIT, 1
+        w["buckets"], w["bucket_mask"] = self._array(BUCKETS, np.uint32), BUCKETS - 1
+        w["offsets"], w["offset_limit"] = self._array(OFFSET_LIMIT, np.uint8), OFFSET_LIMIT
+        w["work"] = self._array(WORK_SIZE, np.uint8)
+        for name in ("walk", "raise_fault", "before_step", "after_step", "form_key", "form_fill"):
+            w[name] = self.library.address(getattr(self.front, name))
+        for name in ("registers", "traits"):
+            w[name] = getattr(self.front, name).ctypes.data
+        self._bind_capstone()
+
+    def _bind_capstone(self) -> None:
+        import capstone
+
+        w = self.words
+        self.decoders = self.front.decoders()
+        handles = [getattr(decoder.csh, "value", decoder.csh) for decoder in self.decoders]
+        w["decoders"][:len(handles)] = handles
+        allocate = capstone._cs.cs_malloc
+        allocate.restype, allocate.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        w["decoded"] = allocate(handles[0])
+        w["decode"] = ctypes.cast(capstone._cs.cs_disasm_iter, ctypes.c_void_p).value
+
+    def _make_glue(self) -> None:
+        runtime.initialize_llvm()
+        text = glue_module(self.front.layout, EngineLayout, self.front.mxcsr_field)
+        module = llvm.parse_assembly(text)
+        self._glue = llvm.create_mcjit_compiler(module, runtime.target_machine())
+        self._glue.finalize_object()
+        word = ctypes.c_uint64
+        self._callback = ctypes.CFUNCTYPE(word, word, word, word, word, word)(self._called)
+        w = self.words
+        w["enter"] = self._glue.get_function_address("enter")
+        w["callback"] = self._glue.get_function_address("callback_guard")
+        w["python_callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
+        guarded = ctypes.CFUNCTYPE(word, word, word)(self._glue.get_function_address("run_guarded"))
+        run = self.library.address("run")
+        self.enter = lambda vcpu: guarded(vcpu.address, run)
+
+    def _bind_helpers(self) -> None:
+        """Give helpers that stencils call a trampoline, and every vCPU its address."""
+        for name, number in self.helpers.items():
+            if name not in self.helper_addresses:
+                self.helper_addresses[name] = self.arena.put(trampoline(self.library.address(name)))
+                for vcpu in self.cpus.values():
+                    vcpu.state["helpers"][number] = self.helper_addresses[name]
+
+    # --- the callback
+    def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
+        try:
+            if call == Call.NEW_FORM:
+                return self._new_form(a, b, c)
+            return self.handler(self._by_address[cpu], Call(call), a, b, c) & MASK64
+        except BaseException as error:  # noqa: BLE001 (carried to the caller of run)
+            self.error = self.error or error
+            if cpu in self._by_address:
+                self._by_address[cpu].kick()
+            return MASK64
+
+    def _new_form(self, address: int, size: int, key: int) -> int:
+        mode = self._translating_mode()
+        number = self.stencils.add(ctypes.string_at(address, size), mode, key)
+        self._bind_helpers()
+        return number
+
+    def _translating_mode(self) -> int:
+        return int(self.words["mode"])
+
+    # --- vCPUs
+    def add_cpu(self) -> Vcpu:
+        """A new vCPU with the lowest free index.  Raises RuntimeError when there are too many."""
+        index = next((i for i in range(MAX_CPUS) if i not in self.cpus), None)
+        if index is None:
+            raise RuntimeError(f"an engine has at most {MAX_CPUS} vCPUs")
+        vcpu = self.cpus[index] = Vcpu(self, index)
+        self.words["cpus"][index] = vcpu.address
+        self.words["cpu_count"] = max(self.cpus) + 1
+        self._by_address = {v.address: v for v in self.cpus.values()}
+        return vcpu
+
+    def remove_cpu(self, vcpu: Vcpu) -> None:
+        del self.cpus[vcpu.index]
+        self.words["cpus"][vcpu.index] = 0
+        self.words["cpu_count"] = max(self.cpus, default=-1) + 1
+        self._by_address = {v.address: v for v in self.cpus.values()}
+
+    # --- memory
+    def set_ranges(self, ranges: list[tuple[int, int, int, TlbFlag]]) -> None:
+        """The guest-physical map of RAM and ROM: (start, size, offset in the RAM mapping, flags), page-aligned, not
+        overlapping.  Everything else is MMIO.  Flushes all soft TLBs."""
+        if len(ranges) > RAM_RANGES:
+            raise ValueError(f"{len(ranges)} RAM ranges; the engine takes {RAM_RANGES}")
+        for row, (start, size, offset, flags) in zip(self.words["ranges"], sorted(ranges)):
+            row["start"], row["end"], row["host"], row["flags"] = start, start + size, self.words["ram"] + offset, int(flags)
+        self.words["range_count"] = len(ranges)
+        self.flush_tlbs()
+
+    def map_ram(self, start: int, offset: int, size: int) -> None:
+        """Make [start, start + size) RAM, beside what is mapped already."""
+        rows = self.words["ranges"][:int(self.words["range_count"])]
+        base = int(self.words["ram"])
+        known = [(int(r["start"]), int(r["end"] - r["start"]), int(r["host"]) - base, TlbFlag(int(r["flags"]))) for r in rows]
+        self.set_ranges([*known, (start, size, offset, TlbFlag.READ | TlbFlag.WRITE | TlbFlag.EXECUTE)])
+
+    def flush_tlbs(self) -> None:
+        for vcpu in self.cpus.values():
+            vcpu.call("flush_tlb", 0)
+
+    def ram_written(self, offset: int, size: int) -> None:
+        """Tell the engine before somebody other than the guest writes RAM: translated code there is dropped."""
+        if size:
+            self.library.ram_written(self.address, int(self.words["ram"]) + offset, size)
+
+    def host_offset(self, physical: int) -> int | None:
+        """Offset in the RAM mapping of a guest-physical address; None where no RAM or ROM is."""
+        for row in self.words["ranges"][:int(self.words["range_count"])]:
+            if row["start"] <= physical < row["end"]:
+                return int(row["host"]) - int(self.words["ram"]) + physical - int(row["start"])
+        return None
+
+    def statistics(self) -> Statistics:
+        w = self.words
+        return Statistics(
+            blocks=int(w["block_count"]) - 1, code_bytes=int(w["arena_next"] - w["arena_start"]),
+            cache_flushes=int(w["generation"]), forms=self.stencils.count, forms_built=self.stencils.built,
+            instructions=sum(v.retired for v in self.cpus.values()),
+        )
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value

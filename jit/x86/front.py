@@ -1,0 +1,123 @@
+"""The x86-64 front end, as the engine takes it: record, runtime modules, forms to micro-ops."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+from jit.ir import Uop
+from jit.state import TemplateFlag
+from jit.x86 import decode
+from jit.x86.builder import IMMEDIATE_IN_FORM, Builder, NoSemantics
+from jit.x86.flags import AUX, RESULT
+from jit.x86.insn import Insn
+from jit.x86.insn import decode as decode_insn
+from jit.x86.state import X86, Vector
+
+RUNTIME_MODULES = (
+    "jit.dispatch", "jit.x86.decode", "jit.x86.system", "jit.x86.interrupts", "jit.x86.transfers", "jit.x86.tasks",
+    "jit.x86.strings", "jit.x86.segmentation", "jit.x86.paging", "jit.x86.mode", "jit.x86.msr", "jit.x86.debug",
+)
+CAN_LEAVE = {"load", "store", "probe", "raise_if", "call"}
+ENDS = {"goto": 1, "branch": 2, "indirect": 0, "leave": 0}
+
+
+@dataclass
+class FormCode:
+    """One form as micro-ops, and what the translator must know of it."""
+
+    uops: list[Uop]
+    flags: TemplateFlag
+    exits: tuple[str | None, str | None]        # holes of the direct jump's targets
+
+
+class X86Front:
+    """What is x86's in the engine."""
+
+    layout = X86
+    modules = RUNTIME_MODULES
+    walk, raise_fault, before_step, after_step = "x86_walk", "raise_fault", "debug_before", "debug_after"
+    form_key, form_fill = "x86_form_key", "x86_form_fill"
+    mxcsr_field = "mxcsr"
+
+    def __init__(self) -> None:
+        import jit.x86.semantics  # noqa: F401  (registers all semantics)
+
+        self.missing: set[str] = set()          # mnemonics met that have no semantics
+        self.registers = decode.register_table()
+        self.traits = decode.trait_table(IMMEDIATE_IN_FORM)
+
+    def decoders(self) -> list[object]:
+        """capstone objects by code size: 16, 32, 64 bits."""
+        import capstone
+
+        found = [capstone.Cs(capstone.CS_ARCH_X86, m) for m in (capstone.CS_MODE_16, capstone.CS_MODE_32, capstone.CS_MODE_64)]
+        for decoder in found:
+            decoder.detail = True
+        return found
+
+    def form(self, code: bytes, mode: int) -> FormCode:
+        """The form of the first instruction in `code`; #UD for what has no semantics."""
+        insn = decode_insn(code, 0, mode, concrete=False)
+        if insn is not None:
+            builder = Builder(insn)
+            try:
+                return describe(builder, builder.build(), insn)
+            except NoSemantics as error:
+                self.missing.add(str(error))
+        return self.undefined()
+
+    def undefined(self) -> FormCode:
+        builder = Builder(Insn("ud2", [], mode=0, concrete=False))  # type: ignore[arg-type]
+        builder.raise_if(builder.const(1, 1), Vector.UD)
+        return FormCode(builder.finish(), TemplateFlag.FAULTS | TemplateFlag.LAST, (None, None))
+
+
+def describe(builder: Builder, uops: list[Uop], insn: Insn) -> FormCode:
+    flags = TemplateFlag(0)
+    names = {uop.op for uop in uops}
+    if "put_flags" in names:
+        flags |= TemplateFlag.WRITES_FLAGS
+    if names & CAN_LEAVE:
+        flags |= TemplateFlag.FAULTS
+    if _reads_flags(uops) or "call" in names:
+        flags |= TemplateFlag.READS_LIVE
+    if _reads_flags([u for u in _live(uops) if u.op != "put_flags"]) or "call" in names:
+        flags |= TemplateFlag.READS_DEAD
+    last = uops[-1] if uops else None
+    exits: tuple[str | None, str | None] = (None, None)
+    if last is not None and last.op in ENDS:
+        flags |= TemplateFlag.ENDS
+        exits = _exits(last, uops)
+    for present, flag in ((builder.last, TemplateFlag.LAST), (builder.single, TemplateFlag.ALONE),
+                          (builder.shadow, TemplateFlag.SHADOW)):
+        if present:
+            flags |= flag
+    return FormCode(uops, flags, exits)
+
+
+def _exits(last: Uop, uops: list[Uop]) -> tuple[str | None, str | None]:
+    holes = {uop.out.number: uop.data for uop in uops if uop.op == "hole" and uop.out}
+    if last.op == "goto":
+        return holes[last.args[0].number], None
+    if last.op == "branch":
+        return holes[last.args[1].number], holes[last.args[2].number]
+    return None, None
+
+
+def _reads_flags(uops: list[Uop]) -> bool:
+    return any(uop.op == "get" and uop.data in (RESULT, AUX) for uop in uops)
+
+
+def _live(uops: list[Uop]) -> list[Uop]:
+    """The micro-ops that remain when flag writes are dropped: those with an effect, and what they need."""
+    needed: set[int] = set()
+    kept: list[Uop] = []
+    for uop in reversed(uops):
+        pure = uop.out is not None and uop.op not in ("load", "call", "host")
+        if uop.op == "put_flags" or (pure and uop.out and uop.out.number not in needed):
+            continue
+        needed.update(arg.number for arg in uop.args)
+        kept.append(uop)
+    return kept[::-1]
+
+
