@@ -1,0 +1,248 @@
+"""The guests of this project judged by QEMU: what boots there and passes is a fair question to our own machines.
+
+Needs qemu-system-x86_64 on the path; runs with TCG, so no privileges.  Host time decides only when to give up.
+Not here: plugging a slot again after an eject; QEMU 7.2's TCG crashes there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from machines.guests import hotplug
+from tests import guests
+
+QEMU = "qemu-system-x86_64"
+pytestmark = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is not installed")
+LINUX_BOOT_SECONDS = 120
+GUEST_SECONDS = 30
+
+
+class Stream:
+    """A unix-socket stream of text with an `expect`; keeps all that was received in `transcript`."""
+
+    def __init__(self, listener: socket.socket):
+        self.transcript = ""
+        self.seen = 0
+        self.connection, _ = listener.accept()
+
+    def send(self, text: str) -> None:
+        self.connection.sendall(text.encode())
+
+    def expect(self, text: str, seconds: float = GUEST_SECONDS) -> str:
+        """Read until `text` appears after the last match; returns what came before it."""
+        deadline = time.monotonic() + seconds
+        while (at := self.transcript.find(text, self.seen)) < 0:
+            self.connection.settimeout(max(deadline - time.monotonic(), 0.01))
+            try:
+                received = self.connection.recv(65536)
+            except TimeoutError:
+                received = b""
+            if not received:
+                pytest.fail(f"expected {text!r}; the guest said:\n{self.transcript[self.seen :]}")
+            self.transcript += received.decode(errors="replace")
+        before, self.seen = self.transcript[self.seen : at], at + len(text)
+        return before
+
+
+class Qmp(Stream):
+    """A QMP connection: one JSON object a line; events are kept until somebody waits for them."""
+
+    def __init__(self, listener: socket.socket):
+        super().__init__(listener)
+        self.events: list[dict] = []
+        self.message()
+        self.execute("qmp_capabilities")
+
+    def message(self, seconds: float = GUEST_SECONDS) -> dict:
+        return json.loads(self.expect("\n", seconds))
+
+    def execute(self, command: str, **arguments) -> dict:
+        self.send(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        while "event" in (reply := self.message()):
+            self.events.append(reply)
+        return reply
+
+    def wait(self, name: str, seconds: float = GUEST_SECONDS) -> dict:
+        """The data of the next event called `name`."""
+        while True:
+            for event in self.events:
+                if event["event"] == name:
+                    self.events.remove(event)
+                    return event.get("data", {})
+            self.events.append(self.message(seconds))
+
+    def plug(self, index: int, **topology) -> dict:
+        slot = {"socket-id": 0, "core-id": index, "thread-id": 0} | topology
+        return self.execute("device_add", driver="qemu64-x86_64-cpu", id=f"cpu{index}", **slot)
+
+
+class Machine:
+    def __init__(self, process: subprocess.Popen, serial: Stream, qmp: Qmp):
+        self.process, self.serial, self.qmp = process, serial, qmp
+
+
+@pytest.fixture
+def qemu(tmp_path):
+    """A function that starts QEMU with the given arguments, its serial port and QMP on sockets."""
+    started = []
+
+    def start(*arguments: str) -> Machine:
+        listeners = {name: listen(tmp_path / f"{len(started)}-{name}.socket") for name in ("serial", "qmp")}
+        command = [QEMU, "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none"]
+        for name, listener in listeners.items():
+            command += [f"-{name}", f"unix:{listener.getsockname()}"]
+        process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+        started.append(process)
+        return Machine(process, Stream(listeners["serial"]), Qmp(listeners["qmp"]))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(1)
+    listener.settimeout(GUEST_SECONDS)
+    return listener
+
+
+# -- the hot-plug guest ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hotplug_guest(qemu, tmp_path):
+    """A function that boots the hot-plug guest and checks its lines up to `ready`."""
+
+    def start(machine_type: str, smp: str, *arguments: str) -> Machine:
+        image = tmp_path / "hotplug.elf"
+        image.write_bytes(hotplug.image())
+        machine = qemu("-M", machine_type, "-m", "64", "-smp", smp, "-kernel", str(image), *arguments)
+        machine.serial.expect(f"numachine hotplug guest\nmachine {machine_type}\n")
+        return machine
+
+    return start
+
+
+def plug_and_expect_online(machine: Machine, cpu: int) -> None:
+    assert machine.qmp.plug(cpu) == {"return": {}}
+    machine.serial.expect(f"plug: cpu {cpu} apic {cpu}\n{hotplug.online_line(cpu)}")
+    assert machine.qmp.wait("ACPI_DEVICE_OST")["info"] == {
+        "device": f"cpu{cpu}", "source": 1, "status": 0, "slot": str(cpu), "slot-type": "CPU",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("machine_type", ["pc", "q35"])
+@pytest.mark.parametrize("controller, append", [("8259", ""), ("ioapic", "ioapic")])
+def test_plugged_cpus_come_online_and_unplugged_ones_go(hotplug_guest, machine_type, controller, append):
+    machine = hotplug_guest(machine_type, "1,maxcpus=4", "-append", append)
+    machine.serial.expect(f"interrupts {controller}\ninterface legacy modern\npossible 4 present 1\nready\n")
+
+    plug_and_expect_online(machine, 2)
+    plug_and_expect_online(machine, 1)
+    machine.qmp.execute("device_del", id="cpu2")
+
+    machine.serial.expect("unplug: cpu 2 apic 2\ncpu 2 ejected\n")
+    statuses = [machine.qmp.wait("ACPI_DEVICE_OST")["info"]["status"] for _ in range(2)]
+    assert statuses == [0x84, 0]
+    machine.serial.send("s")
+    machine.serial.expect("possible 4 present 2 online 2\n")
+
+
+def test_cpus_present_at_boot_are_started(hotplug_guest):
+    machine = hotplug_guest("pc", "3,maxcpus=4")
+
+    machine.serial.expect(f"possible 4 present 3\n{hotplug.online_line(1)}{hotplug.online_line(2)}ready\n")
+
+
+@pytest.mark.parametrize("possible", [1, 255])
+def test_any_number_of_possible_cpus_is_counted(hotplug_guest, possible):
+    machine = hotplug_guest("pc", f"1,maxcpus={possible}")
+
+    machine.serial.expect(f"possible {possible} present 1\nready\n")
+
+
+def test_byte_q_powers_off(hotplug_guest):
+    machine = hotplug_guest("pc", "1,maxcpus=2")
+    machine.serial.expect("ready\n")
+
+    machine.serial.send("q")
+
+    machine.serial.expect("power off\n")
+    assert machine.process.wait(GUEST_SECONDS) == 0
+
+
+@pytest.mark.parametrize("machine_type", ["pc", "q35"])
+def test_power_button_powers_off(hotplug_guest, machine_type):
+    machine = hotplug_guest(machine_type, "1,maxcpus=2")
+    machine.serial.expect("ready\n")
+
+    machine.qmp.execute("system_powerdown")
+
+    machine.serial.expect("power off\n")
+    assert machine.process.wait(GUEST_SECONDS) == 0
+
+
+def test_after_a_reset_the_interface_is_modern_and_plugged_cpus_are_present(hotplug_guest):
+    machine = hotplug_guest("pc", "1,maxcpus=2", "-action", "reboot=reset")
+    machine.serial.expect("ready\n")
+    plug_and_expect_online(machine, 1)
+
+    machine.serial.send("r")
+
+    machine.serial.expect("reset\n")
+    machine.serial.expect(f"interface modern\npossible 2 present 2\n{hotplug.online_line(1)}ready\n")
+
+
+# -- Linux ----------------------------------------------------------------------------------------------------------
+
+
+def boot_linux(qemu, kernel: Path, append: str, *arguments: str) -> Machine:
+    images = ["-kernel", str(kernel), "-initrd", str(guests.initramfs()), "-append", append]
+    machine = qemu("-m", "256", *images, *arguments)
+    machine.serial.expect(guests.INIT_READY, LINUX_BOOT_SECONDS)
+    machine.serial.expect("# ")
+    return machine
+
+
+def test_cloud_kernel_brings_a_hot_plugged_cpu_online(qemu):
+    machine = boot_linux(qemu, guests.kernel("cloud"), "console=ttyS0", "-smp", "1,maxcpus=4")
+
+    assert machine.qmp.plug(1) == {"return": {}}
+    assert machine.qmp.wait("ACPI_DEVICE_OST")["info"]["status"] == 0
+    machine.serial.send("echo 1 > /sys/devices/system/cpu/cpu1/online; echo has $(nproc)\n")
+
+    machine.serial.expect("has 2")
+
+
+def test_small_boot_of_the_uncompressed_kernel_powers_off(qemu):
+    machine = boot_linux(qemu, guests.vmlinux("cloud"), guests.SMALL_BOOT_APPEND)
+
+    machine.serial.send("poweroff -f\n")
+
+    assert machine.process.wait(GUEST_SECONDS) == 0
+
+
+def test_initramfs_archive_lists_its_entries_and_has_no_time_in_it():
+    entries = guests.initramfs_entries(b"stand-in for busybox")
+
+    listing = subprocess.run(["cpio", "-tv"], input=guests.cpio_newc(entries), capture_output=True, check=True)
+
+    lines = listing.stdout.decode().splitlines()
+    assert [line.split(" -> ")[0].split()[-1] for line in lines] == [entry.name for entry in entries]
+    assert all("Jan  1  1970" in line for line in lines)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no kernel" * 1000])
+def test_something_else_than_a_kernel_is_refused(damage):
+    with pytest.raises(ValueError, match="not a bzImage"):
+        guests.extract_vmlinux(damage)
