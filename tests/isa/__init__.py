@@ -1,0 +1,1 @@
+"""Instruction facts as rows of text, and random cases against independent oracles."""
