@@ -1,0 +1,120 @@
+"""Who runs when: vCPUs in turn, one at a time, in slices counted in instructions; time follows what they executed.
+
+One instruction of any vCPU is one virtual nanosecond.  Slices end at timer deadlines, so timers fire at the first block
+boundary after theirs.  When every vCPU waits, time jumps to the next deadline (or is slept through with `realtime`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from emu.clock import NS_PER_SECOND, Clock
+
+QUANTUM = 20_000  # instructions in a row while other vCPUs wait for their turn
+LONGEST_SLICE = 4_000_000  # instructions before the host gets a look: a few ms
+LONGEST_SLEEP = 0.05  # seconds; signals, monitors and terminals stay live
+IDLE_STEP = NS_PER_SECOND // 100  # how far time moves when nothing at all is due
+
+
+class Runnable(Protocol):
+    """A vCPU as the scheduler sees it."""
+
+    def ready(self) -> bool:
+        """Take what is pending (interrupts, INIT, SIPI); may it run now?"""
+
+    def run(self, budget: int, now: int) -> int:
+        """Execute about `budget` instructions from virtual time `now`; how many were executed."""
+
+    def kick(self) -> None:
+        """End the running slice soon; called from within it."""
+
+    @property
+    def now(self) -> int:
+        """Virtual time within the running slice, in ns."""
+
+
+class Scheduler:
+    """Round-robin over `cpus`; `clock` is the machine's virtual time."""
+
+    def __init__(self, realtime: bool = False) -> None:
+        self.cpus: list[Runnable] = []
+        self.clock = Clock(self._time)
+        self.clock.on_earlier = self._deadline_moved
+        self.realtime = realtime
+        self.wait: Callable[[float], None] = time.sleep
+        """Called with seconds to let pass while the guest is idle under `realtime`."""
+        self._now = 0
+        self._latest = 0
+        self._slice_end = 0
+        self._current: Runnable | None = None
+        self._turn = 0
+        self._stop = False
+
+    # --- time
+    def _time(self) -> int:
+        """Never goes backwards, though a fault gives instructions of its block back."""
+        now = self._current.now if self._current else self._now
+        self._latest = max(self._latest, now)
+        return self._latest
+
+    def _deadline_moved(self, deadline: int) -> None:
+        if self._current and deadline < self._slice_end:
+            self._current.kick()
+
+    # --- running
+    def kick(self) -> None:
+        """End the running slice at the next block boundary."""
+        if self._current:
+            self._current.kick()
+
+    def stop(self) -> None:
+        """Make `run_until` return after the current slice."""
+        self._stop = True
+        self.kick()
+
+    def run_until(self, deadline: int) -> None:
+        """Run until virtual time `deadline` (ns), or until stop() is called."""
+        self._stop = False
+        while not self._stop and self._now < deadline:
+            self.step(deadline)
+
+    def step(self, limit: int) -> None:
+        """Run what is due, then one slice of one vCPU, or pass idle time; not beyond `limit` (ns)."""
+        self.clock.run_due()
+        cpu = self._next_ready()
+        if cpu is None:
+            self._idle(limit)
+            return
+        due = self.clock.deadline
+        longest = LONGEST_SLICE if len(self.cpus) == 1 else QUANTUM
+        budget = min(longest, limit - self._now, (due - self._now) if due is not None else longest)
+        budget = max(budget, 1)
+        self._slice_end = self._now + budget
+        self._current = cpu
+        try:
+            executed = cpu.run(budget, self._now)
+        finally:
+            self._current = None
+        self._now = max(self._now + executed, self._latest)
+
+    def _next_ready(self) -> Runnable | None:
+        """The vCPU whose turn it is, skipping those that wait."""
+        count = len(self.cpus)
+        for step in range(count):
+            turn = (self._turn + step) % count
+            if self.cpus[turn].ready():
+                self._turn = (turn + 1) % count
+                return self.cpus[turn]
+        return None
+
+    def _idle(self, limit: int) -> None:
+        """Nobody can run: go to the next deadline."""
+        due = self.clock.deadline
+        target = min(due if due is not None else self._now + IDLE_STEP, limit)
+        if self.realtime:
+            seconds = min((target - self._now) / NS_PER_SECOND, LONGEST_SLEEP)
+            self.wait(max(seconds, 0))
+            target = min(target, self._now + int(seconds * NS_PER_SECOND))
+        self._now = max(self._now, target)
