@@ -159,11 +159,14 @@ def xadd(b: Builder, dst: Operand, src: Operand) -> None:
 def cmpxchg(b: Builder, dst: Operand, src: Operand) -> None:
     old, new, accumulator = b.load(dst), b.load(src), b.reg(Gpr.RAX, dst.bits)
     equal = accumulator.eq(old)
-    if dst.bits == 32:                  # the upper half of RAX is cleared only when EAX is loaded
+    if dst.bits == 32:                  # only the register that is loaded has its upper half cleared
         b.set_reg(Gpr.RAX, b.select(equal, b.reg(Gpr.RAX), old.zext(64)))
     else:
         b.set_reg(Gpr.RAX, old)
-    b.store(dst, b.select(equal, new, old))
+    if dst.bits == 32 and dst.kind == "reg":
+        b.put(b.slot(dst), b.select(equal, new.zext(64), b.get(b.slot(dst), 64)))
+    else:
+        b.store(dst, b.select(equal, new, old))
     b.flags.sub(accumulator, old, accumulator - old)
 
 

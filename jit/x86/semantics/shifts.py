@@ -143,7 +143,7 @@ def shrd(b: Builder, dst: Operand, src: Operand, by: Operand) -> None:
 
 def _double_shift_16(b: Builder, dst: Operand, x: Value, y: Value, by: Operand, left: bool) -> None:
     """Counts of 17 to 31 are undefined; this shifts dst:src:dst, as processors do."""
-    count = _count(b, by, 64)
+    count = _count(b, by, 16).zext(64)
     wide = (x.zext(64) << 32) | (y.zext(64) << 16) | x.zext(64)
     shifted = wide << count if left else wide >> count
     r = (shifted >> 32 if left else shifted).trunc(16)
