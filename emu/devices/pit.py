@@ -88,9 +88,8 @@ class Channel:
         self.gate = level
         if not rising:
             return
-        if self.mode in (ONE_SHOT, HARD_STROBE):
-            self._start(now + 1)
-        elif self.running and self.mode in (RATE, SQUARE):
+        triggered = self.mode in (ONE_SHOT, HARD_STROBE)
+        if triggered or (self.running and self.mode in (RATE, SQUARE)):
             self._start(now + 1)
         elif self.running:
             self.start = now - self.held

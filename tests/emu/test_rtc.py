@@ -227,9 +227,8 @@ def test_reset_clears_interrupts_and_keeps_time_and_ram(pc):
 
 def test_memory_sizes_where_firmware_reads_them(pc):
     pc.rtc.set_memory_size(3 << 30, 1 << 30)
-    word = lambda index: pc.get(index) | pc.get(index + 1) << 8  # noqa: E731
-    assert (word(0x15), word(0x17), word(0x30)) == (640, 0xFFFF, 0xFFFF)
-    assert word(0x34) == ((3 << 30) - (16 << 20)) >> 16
+    words = [pc.get(index) | pc.get(index + 1) << 8 for index in (0x15, 0x17, 0x30, 0x34)]
+    assert words == [640, 0xFFFF, 0xFFFF, ((3 << 30) - (16 << 20)) >> 16]
     assert pc.get(0x5B) | pc.get(0x5C) << 8 | pc.get(0x5D) << 16 == 0x4000
 
 
