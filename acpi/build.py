@@ -118,7 +118,9 @@ def _without_legacy_hole(ram: MemoryRange) -> Sequence[MemoryRange]:
     if not ram.base <= LOW_RAM_END < ram.end:
         return (ram,)
     low = MemoryRange(ram.base, LOW_RAM_END - ram.base, ram.node)
-    return (low, MemoryRange(HIGH_RAM_START, ram.end - HIGH_RAM_START, ram.node)) if ram.end > HIGH_RAM_START else (low,)
+    return (
+        (low, MemoryRange(HIGH_RAM_START, ram.end - HIGH_RAM_START, ram.node)) if ram.end > HIGH_RAM_START else (low,)
+    )
 
 
 def _memory_affinity(ram: MemoryRange) -> MemoryAffinity:
@@ -252,7 +254,9 @@ def _root_pointer(blob: Blob, rsdt_at: int, xsdt_at: int | None) -> bytes:
     return rsdp.pack()
 
 
-def lay_out(platform: Platform, base: int, rsdp_address: int | None = None, rsdp_revision: int = 2) -> list[tuple[int, bytes]]:
+def lay_out(
+    platform: Platform, base: int, rsdp_address: int | None = None, rsdp_revision: int = 2
+) -> list[tuple[int, bytes]]:
     """Finished tables as (guest-physical address, bytes).
 
     The RSDP comes first and is at `base` (16-byte aligned), the tables follow on the next 64-byte boundary.  Give

@@ -36,7 +36,7 @@ STA_HIDDEN = 0xB
 STA_DISABLED = 0x9
 INTERRUPT_LIST_OFFSET = 5  # of the first interrupt in an extended interrupt descriptor
 SERIAL_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
-PARALLEL_PORTS = ((0x378, 7), (0x278, 7), (0x3BC, 7))
+PARALLEL_PORTS = ((0x378, 7), (0x278, 7))
 LEVEL_SHARED = InterruptFlag.CONSUMER | InterruptFlag.SHARED
 
 

@@ -129,4 +129,6 @@ def interrupt_overrides(irq0_override: bool) -> list[Entry]:
     """The PIT on pin 2, and the ISA lines that are level-triggered and active high."""
     level_high = MpsIntiFlag.LEVEL | MpsIntiFlag.ACTIVE_HIGH
     pit: list[Entry] = [InterruptSourceOverride(source=0, global_system_interrupt=2, flags=0)] if irq0_override else []
-    return pit + [InterruptSourceOverride(source=n, global_system_interrupt=n, flags=level_high) for n in LEVEL_ISA_LINES]
+    return pit + [
+        InterruptSourceOverride(source=n, global_system_interrupt=n, flags=level_high) for n in LEVEL_ISA_LINES
+    ]

@@ -68,8 +68,10 @@ def package_length(body_length: int) -> bytes:
     for size in range(1, 5):
         if fits_package_length(body_length + size, size):
             return raw_package_length(body_length + size, size)
-    raise ValueError(f"AML package of {body_length} bytes is too long: the format ends at {MAX_PACKAGE_LENGTH} bytes; "
-                     "split it in several scopes")
+    raise ValueError(
+        f"AML package of {body_length} bytes is too long: the format ends at {MAX_PACKAGE_LENGTH} bytes; "
+        "split it in several scopes"
+    )
 
 
 def fits_package_length(value: int, size: int) -> bool:
@@ -120,7 +122,9 @@ def integer(value: int) -> bytes:
         raise ValueError(f"{value:#x} is no AML integer: expected 0 to 2**64 - 1")
     if value < 2:
         return ONE_OP if value else ZERO_OP
-    return next(prefix + value.to_bytes(width, "little") for width, prefix in INTEGER_PREFIXES if value >> 8 * width == 0)
+    return next(
+        prefix + value.to_bytes(width, "little") for width, prefix in INTEGER_PREFIXES if value >> 8 * width == 0
+    )
 
 
 def string(text: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from acpi import trace
-from conftest import Board
+from boards import Board
 
 PRESENT = 0xF
 DEVICE_CHECK, EJECT_REQUEST = 1, 3
@@ -58,9 +58,7 @@ def test_boot_switches_and_asks_every_status(board):
 def test_device_add_of_slot_1(session):
     session.board.window.plugged(1)
     assert session.scan() == [("C001", DEVICE_CHECK)]
-    assert session.accesses() == (
-        "W sel=0 W cmd=0 R dat=1 R dat=1 R fl=3 W sel=2 W cmd=0 R dat=1 W sel=1 W fl=2"
-    )
+    assert session.accesses() == ("W sel=0 W cmd=0 R dat=1 R dat=1 R fl=3 W sel=2 W cmd=0 R dat=1 W sel=1 W fl=2")
     assert session.guest.call(CPU.format(1) + "._STA") == PRESENT
     assert session.accesses() == "W sel=1 R fl=1"
     session.ost(1, DEVICE_CHECK, 0)
@@ -73,9 +71,7 @@ def test_two_adds_back_to_back_take_one_scan_and_an_empty_one(session):
     session.board.window.plugged(3)
     assert session.scan() == [("C002", DEVICE_CHECK), ("C003", DEVICE_CHECK)]
     assert session.accesses() == (
-        "W sel=0 W cmd=0 R dat=2 R dat=2 R fl=3 "
-        "W sel=3 W cmd=0 R dat=3 R dat=3 R fl=3 "
-        "W sel=2 W fl=2 W sel=3 W fl=2"
+        "W sel=0 W cmd=0 R dat=2 R dat=2 R fl=3 W sel=3 W cmd=0 R dat=3 R dat=3 R fl=3 W sel=2 W fl=2 W sel=3 W fl=2"
     )
     assert session.scan() == []
     assert session.accesses() == "W sel=0 W cmd=0 R dat=0 R dat=0 R fl=1 R fl=1"
