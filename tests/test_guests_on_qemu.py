@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from machines.guests import hotplug
+from benchmarks.guests import GUESTS, build, on_qemu, on_unicorn
+from benchmarks.guests.runtime import CHECKSUM_FACTOR
+from machines.guests import asm, hotplug
 from tests import guests
 
 QEMU = "qemu-system-x86_64"
-pytestmark = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is not installed")
+needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is not installed")
 LINUX_BOOT_SECONDS = 120
 GUEST_SECONDS = 30
 
@@ -91,6 +93,8 @@ class Machine:
 @pytest.fixture
 def qemu(tmp_path):
     """A function that starts QEMU with the given arguments, its serial port and QMP on sockets."""
+    if shutil.which(QEMU) is None:
+        pytest.skip(f"{QEMU} is not installed")
     started = []
 
     def start(*arguments: str) -> Machine:
@@ -246,3 +250,99 @@ def test_initramfs_archive_lists_its_entries_and_has_no_time_in_it():
 def test_something_else_than_a_kernel_is_refused(damage):
     with pytest.raises(ValueError, match="not a bzImage"):
         guests.extract_vmlinux(damage)
+
+
+# -- benchmark guests -----------------------------------------------------------------------------------------------
+
+
+def folded(value: int, repeat: int) -> str:
+    """The checksum of `repeat` repetitions that all give `value`."""
+    checksum = 0
+    for _ in range(repeat):
+        checksum = checksum * CHECKSUM_FACTOR & 0xFFFFFFFF ^ value
+    return f"{checksum:08x}"
+
+
+def sum_of_calls(calls: int = 10_000) -> int:
+    """What the kernel side of the guests `syscall` and `interrupt` adds up."""
+    total = 0
+    for number in range(calls, 0, -1):
+        total = (total + number) & 0xFFFFFFFF
+        total = (total << 1 | total >> 31) & 0xFFFFFFFF
+    return total
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("sieve32", 82_025),
+        ("sieve64", 82_025),
+        ("fibonacci", 46_368),
+        ("syscall", sum_of_calls()),
+        ("interrupt", sum_of_calls()),
+    ],
+)
+def test_benchmark_guest_computes_the_known_value(name, value):
+    assert on_qemu.run(build(name, repeat=3)).checksum == folded(value, repeat=3)
+
+
+@needs_qemu
+@pytest.mark.parametrize("name", [name for name, guest in GUESTS.items() if guest.unicorn])
+def test_benchmark_guest_computes_the_same_on_qemu_and_unicorn(name):
+    image = build(name, repeat=2)
+
+    assert on_unicorn.run(image).checksum == on_qemu.run(image).checksum
+
+
+def test_sse2_and_x87_give_the_same_matrix():
+    sse2, x87 = (on_unicorn.run(build(name, repeat=1)) for name in ("matrix_sse2", "matrix_x87"))
+
+    assert sse2.checksum == x87.checksum
+
+
+# -- the assembler --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source, code",
+    [
+        ("lgdt [0x123456]", "0f0115 56341200"),
+        ("lidt [0x123456]", "0f011d 56341200"),
+        ("ljmp 8, 0x123456", "ea 56341200 0800"),
+        (".code16\nljmp 8, 0x123456", "66ea 56341200 0800"),
+        ("iret", "cf"),
+        (".code64\niret", "48cf"),
+        (".code64\nsysretq", "480f07"),
+        ("rep movsd", "f3a5"),
+        ("mov eax, 16  # sixteen", "b8 10000000"),
+        ("mov al, 'q'", "b0 71"),
+        (".set X, 0x1000\n.set Y, X+2*8\nmov eax, [X+Y]", "a1 10200000"),
+        ("mov al, LATER\n.set LATER, 3", "b0 03"),
+        ('.ascii "a # 10 iret"', b"a # 10 iret".hex()),
+    ],
+)
+def test_assembler_encodes(source, code):
+    assert asm.assemble(source).hex() == code.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ("nop\nfrobnicate eax", "line 2: 'frobnicate eax'"),
+        ("jmp nowhere", "symbols not defined: nowhere"),
+        (".set X, label", "expected numbers and constants defined above it"),
+    ],
+)
+def test_assembler_says_what_it_refuses(source, message):
+    with pytest.raises(asm.AssemblyError, match=message):
+        asm.assemble(source)
+
+
+def test_flat_image_names_its_addresses_in_the_header():
+    image = asm.multiboot("nop", memory_end=0x200000, kludge=True)
+
+    words = [int.from_bytes(image.flat()[at : at + 4], "little") for at in range(0, 32, 4)]
+    assert sum(words[:3]) % 2**32 == 0
+    assert words[3:] == [0x100000, 0x100000, 0x100021, 0x200000, 0x100020]
+    assert image.flat()[0x20] == 0x90
