@@ -155,6 +155,15 @@ def test_bad_addresses_fault_and_leave_registers_alone():
     assert faulting > len(cases) / 2
 
 
+@needs_host
+def test_illegal_encodings_are_undefined_opcodes_on_the_host():
+    cases = [case for case in forms.cases("encodings", seed=4, per_form=1) if case.undefined_flags]
+    illegal = [case for case, result in zip(cases, native.run_many(cases))
+               if result.fault and result.fault.vector == Vector.UD]
+
+    assert len(illegal) > 30
+
+
 # ---- the table of forms ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("mode", [64, 32, 16])

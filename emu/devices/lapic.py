@@ -116,6 +116,11 @@ class LocalApic(ApicMsrs, Device):
         """Told IA32_APIC_BASE when it changes, for a machine that follows a moved register page."""
         self.reset()
 
+    def unrealize(self) -> None:
+        """Unplugged: no more timer events.  Leaving the bus is the caller's part, `ApicBus.remove`."""
+        self.timer.reset()
+        super().unrealize()
+
     # ---- reset ------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:

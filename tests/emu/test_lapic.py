@@ -573,3 +573,11 @@ def test_window_gives_each_processor_its_own_registers_and_takes_messages(system
     window.write(0, 4, 0x46)
 
     assert system.receivers(0x45) == [3] and system.receivers(0x46) == [0]
+
+
+def test_unplugged_apic_leaves_no_timer_behind(system, lapic):
+    start_timer(lapic, 100, PERIODIC)
+
+    lapic.unrealize()
+
+    assert system.clock.deadline is None

@@ -23,7 +23,9 @@ def _engine(mode: int) -> keystone.Ks:
 
 @lru_cache(maxsize=200_000)
 def assemble(text: str, mode: int = 64, address: int = 0) -> bytes:
-    """Machine code of `text` (several statements separated by ';') in 16-, 32- or 64-bit mode."""
+    """Machine code of `text` (several statements separated by ';', or "hex" and bytes) in 16-, 32- or 64-bit mode."""
+    if text.startswith("hex "):
+        return bytes.fromhex(text[4:])
     if text in _EXTRA:
         prefix = b"\x66" if mode == 16 and text in _OPERAND_SIZE_32 else b""
         return prefix + bytes.fromhex(_EXTRA[text])

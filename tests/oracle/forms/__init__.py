@@ -4,7 +4,7 @@
         expected = native.run(case)
 
 Groups: integer, string, stack, branch, bmi (optional extension), x87, x87-unmasked, mmx, sse, sse-rounding,
-sse-unmasked, and faults (memory forms of the other groups at bad addresses).  Modes 64, 32 and 16; not every form exists in all.
+sse-unmasked, encodings and x87-encodings (raw bytes), and faults (memory forms of the other groups at bad addresses).  Modes 64, 32 and 16; not every form exists in all.
 """
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from random import Random
 from collections.abc import Iterator
 
 from ..state import Case
-from . import integer, sse, x87
+from . import encodings, integer, sse, x87
 from .build import Builder
 from .table import Form
 
-ALL_FORMS: tuple[Form, ...] = (*integer.FORMS, *x87.FORMS, *sse.FORMS)
+ALL_FORMS: tuple[Form, ...] = (*integer.FORMS, *x87.FORMS, *sse.FORMS, *encodings.FORMS)
 GROUPS = tuple(dict.fromkeys(form.group for form in ALL_FORMS)) + ("faults",)
 BAD_PLACES = ("hole", "into-hole", "read-only")
 

@@ -121,6 +121,17 @@ def string(b: Builder) -> None:
 
 
 @setup
+def pointers(b: Builder) -> None:
+    """RBX, RSI and RDI in the data window, RCX small, a return address on the stack."""
+    window = b.layout.data_window
+    for number in (RBX, RSI, RDI):
+        b.state.gpr[number] = window.base + 0x200 + 8 * b.rng.randint(-8, 8)
+    b.state.gpr[RCX] = b.rng.choice((0, 1, 2, 5))
+    _put(b, RAX, 8, b.rng.randrange(0x40))          # an index for XLAT
+    return_address(b)
+
+
+@setup
 def table_lookup(b: Builder) -> None:
     _put(b, RBX, b.mode, b.layout.data_window.base + b.rng.randrange(0x200))
 
