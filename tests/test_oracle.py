@@ -171,7 +171,7 @@ def test_every_form_assembles_in_every_mode_it_claims(mode):
     made = list(forms.cases(seed=1, per_form=1, mode=mode))
 
     assert len(made) == len(forms.forms(mode=mode)) > 1500
-    assert all(0 < len(case.code) <= 15 for case in made)
+    assert all(0 < len(case.code) <= 16 for case in made)  # one is too long on purpose
 
 
 def test_same_seed_makes_the_same_cases_and_another_seed_others():
