@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 
 from benchmarks.guests.measure import DONE, READY, BenchmarkFailed, Result, main
 from benchmarks.guests.runtime import DEBUG_EXIT_PORT, MEMORY_MIB
@@ -24,12 +25,12 @@ def run(image: bytes) -> Result:
         kernel.flush()
         command = [*COMMAND, "-kernel", kernel.name]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-            return read_result(process)
+            return read_result(process.stdout or ())
 
 
-def read_result(process: subprocess.Popen) -> Result:
+def read_result(lines: Iterable[str]) -> Result:
     started, said = None, ""
-    for line in process.stdout:
+    for line in lines:
         said += line
         if line.startswith(READY):
             started = time.perf_counter()

@@ -2,7 +2,8 @@
 
 A guest is assembly with two routines: `setup`, not timed, and `work`, timed, called `repeat` times.  Both may change
 every register but the stack pointer; `work` returns a value in EAX, and all of them are folded into the checksum.
-Memory: 0x100000 the image, 0x200000 page tables, 0x300000 stack, from 0x400000 the guest's own, up to 64 MiB.
+Memory: 0x100000 the image, 0x200000 page tables, 0x300000 stack, from 0x400000 the guest's own, up to 64 MiB; the
+loader zeroes what lies between the image and 0x400000.
 Not here: interrupts; they stay off, and no device is used but COM1 and the debug-exit port.
 """
 
@@ -15,6 +16,7 @@ from machines.guests import asm
 DEBUG_EXIT_PORT = 0xF4
 COM1 = 0x3F8
 MEMORY_MIB = 64
+MEMORY_END = 0x400000
 CHECKSUM_FACTOR = 0x01000193  # the prime of 32-bit FNV: checksum = checksum * factor ^ value
 
 
@@ -61,7 +63,7 @@ CONSTANTS = asm.definitions(
     CR4_OSFXSR_OSXMMEXCPT=0x600,
     MSR_EFER=0xC0000080,
     EFER_LME_BIT=8,
-    BUFFER=0x400000,
+    BUFFER=MEMORY_END,
 )
 
 ENTRY = """
@@ -236,4 +238,4 @@ def source(guest: Guest, repeat: int) -> str:
 
 def image(guest: Guest, repeat: int) -> bytes:
     """The guest as a multiboot ELF-32."""
-    return asm.multiboot_elf(source(guest, repeat))
+    return asm.multiboot_elf(source(guest, repeat), MEMORY_END)

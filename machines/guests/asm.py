@@ -31,7 +31,7 @@ class AssemblyError(ValueError):
 
 # -- work-arounds ---------------------------------------------------------------------------------------------------
 
-Rewrite = Callable[[re.Match, int], str]
+Rewrite = Callable[..., str]  # (match, bits: 16, 32 or 64) -> source text
 
 
 def far_jump(match: re.Match, bits: int) -> str:
@@ -144,13 +144,19 @@ def assemble(source: str, base: int = LOAD_ADDRESS, bits: int = 32) -> bytes:
     """Machine code of `source` placed at address `base`.  Raises AssemblyError."""
     unresolved: list[str] = []
     assembler = keystone.Ks(keystone.KS_ARCH_X86, MODES[bits])
-    assembler.sym_resolver = lambda name, value: bool(unresolved.append(name.decode()))
+    assembler.sym_resolver = partial(note_unresolved, unresolved)
     lines = prepare(source, bits)
     try:
         encoding, _ = assembler.asm("\n".join(lines), base)
     except keystone.KsError as error:
         raise AssemblyError(diagnose(lines, bits, unresolved, str(error))) from None
     return bytes(encoding or b"")
+
+
+def note_unresolved(names: list[str], name: bytes, value: object) -> bool:
+    """Keystone's question for a symbol it does not know: remember it and decline."""
+    names.append(name.decode())
+    return False
 
 
 def diagnose(lines: list[str], bits: int, unresolved: list[str], message: str) -> str:

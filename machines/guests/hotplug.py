@@ -8,10 +8,10 @@ this file: hotplug.s (boot, console, chipset), hotplug_interrupts.s, hotplug_cpu
     interrupts 8259 | interrupts ioapic            the latter when the command line has the word `ioapic`
     interface legacy modern | interface modern     without `legacy` when already switched, as after a reset
     possible 4 present 1
-    cpu 1 online: work 0x00025e5772b70ee0          for each further CPU present at boot
+    cpu 1 online: work 0x00025e56c1e610e0          for each further CPU present at boot
     ready
     plug: cpu 1 apic 1                             then, per event, ...
-    cpu 1 online: work 0x00025e5772b70ee0          ... or `cpu 1 failed: <reason>`; _OST event 1, status 0 or 1
+    cpu 1 online: work 0x00025e56c1e610e0          ... or `cpu 1 failed: <reason>`; _OST event 1, status 0 or 1
     unplug: cpu 1 apic 1
     cpu 1 ejected                                  ... or `cpu 1 failed: <reason>`; _OST event 3, status 0x84, 0 or 1
 
