@@ -101,17 +101,17 @@ class CpuConfig:
     def type_name(self) -> str:
         return self.option.cls.name
 
-    def create(self, properties: dict[str, Any] | None = None) -> X86Cpu:
+    def create(self, properties: dict[str, Any] | None = None, cls: type[X86Cpu] | None = None) -> X86Cpu:
         """An unrealized CPU with globals and `properties` (user values by QOM name) set.  Raises ObjectError."""
-        cpu = self._new()
+        cpu = self._new(cls or self.option.cls)
         for each in (*self.user_globals, *self.option.globals):
             each.apply(cpu)
         for name, value in (properties or {}).items():
             cpu.set_property(name, value)
         return cpu
 
-    def _new(self) -> X86Cpu:
-        cpu = self.option.cls(self.offered)
+    def _new(self, cls: type[X86Cpu]) -> X86Cpu:
+        cpu = cls(self.offered)
         cpu.topology, cpu.warn = self.topology, self._warn_once
         cpu.plus, cpu.minus = list(self.option.plus), list(self.option.minus)
         return cpu

@@ -1,0 +1,1 @@
+"""Command lines: `numachine` and `numachine-system-x86_64`."""

@@ -1,0 +1,72 @@
+"""Machine types by name, without importing any: the class behind a name is loaded when a machine is made."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+class UnknownMachine(ValueError):
+    """-M with a name that does not exist; the text is for the user."""
+
+
+@dataclass(frozen=True)
+class MachineEntry:
+    """A machine type: `path` is "module:Class"."""
+
+    name: str
+    alias: str
+    description: str
+    path: str
+    target: str = "x86_64"
+    cpu_max: int = 255
+    default_cpu: str = "qemu64"
+    default: bool = False
+
+    def load(self) -> Any:
+        """The machine's class."""
+        module, _, attribute = self.path.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The element of query-machines."""
+        info = {"name": self.name, "alias": self.alias, "hotpluggable-cpus": True, "numa-mem-supported": False,
+                "cpu-max": self.cpu_max, "deprecated": False, "default-ram-id": "pc.ram",
+                "default-cpu-type": f"{self.default_cpu}-{self.target}-cpu"}  # fmt: skip
+        return {**info, "is-default": True} if self.default else info
+
+
+MACHINES = (
+    MachineEntry("pc-i440fx-7.2", "pc", "Standard PC (i440FX + PIIX, 1996)", "machines.pc_piix:Pc", default=True),
+    MachineEntry("pc-q35-7.2", "q35", "Standard PC (Q35 + ICH9, 2009)", "machines.pc_q35:Q35", cpu_max=288),
+)
+
+
+def find_machine(name: str, target: str = "x86_64") -> MachineEntry:
+    """By name or alias.  Raises UnknownMachine."""
+    for entry in MACHINES:
+        if entry.target == target and name in (entry.name, entry.alias):
+            return entry
+    raise UnknownMachine(f"unsupported machine type '{name}'\nUse -machine help to list supported machines")
+
+
+def default_machine(target: str = "x86_64") -> MachineEntry:
+    """The machine of a command line without -M."""
+    return next(entry for entry in MACHINES if entry.target == target and entry.default)
+
+
+def machine_infos(target: str) -> list[dict[str, Any]]:
+    """query-machines."""
+    return [entry.info for entry in MACHINES if entry.target == target]
+
+
+def machine_help(target: str = "x86_64") -> str:
+    """The text of -machine help."""
+    lines = ["Supported machines are:"]
+    for entry in MACHINES:
+        if entry.target == target:
+            lines.append(f"{entry.alias:<20} {entry.description} (alias of {entry.name})")
+            lines.append(f"{entry.name:<20} {entry.description}{' (default)' if entry.default else ''}")
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""Running, stopping, resetting and ending the virtual machine; the protocol's own commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.qmp.errors import QmpError
+from emu.qmp.events import EVENT_NAMES
+from emu.qmp.machine_api import Context
+from emu.qmp.registry import COMMANDS, command
+from emu.qmp.run_state import RunState
+from emu.qmp.version import QMP_VERSION
+
+
+@command("qmp_capabilities", negotiation=True)
+def qmp_capabilities(vm: Context, enable: list[str] | None = None) -> None:
+    """Carried out by the session, which alone knows its state."""
+    raise QmpError("qmp_capabilities belongs to a QMP session")
+
+
+@command("query-version")
+def query_version(vm: Context) -> dict[str, Any]:
+    return QMP_VERSION
+
+
+@command("query-commands")
+def query_commands(vm: Context) -> list[dict[str, str]]:
+    return [{"name": each.name} for each in COMMANDS]
+
+
+@command("query-events")
+def query_events(vm: Context) -> list[dict[str, str]]:
+    """Gone from QEMU since 6.0, kept for older clients."""
+    return [{"name": name} for name in EVENT_NAMES]
+
+
+@command("query-status")
+def query_status(vm: Context) -> dict[str, Any]:
+    state = vm.machine.run_control.state
+    return {"running": state is RunState.RUNNING, "singlestep": False, "status": state.value}
+
+
+@command("stop")
+def stop(vm: Context) -> None:
+    vm.machine.run_control.stop()
+
+
+@command("cont")
+def cont(vm: Context) -> None:
+    vm.machine.run_control.cont()
+
+
+@command("system_reset")
+def system_reset(vm: Context) -> None:
+    vm.machine.run_control.reset()
+
+
+@command("system_powerdown")
+def system_powerdown(vm: Context) -> None:
+    vm.machine.run_control.powerdown()
+
+
+@command("quit")
+def quit_(vm: Context) -> None:
+    vm.machine.run_control.quit()
+
+
+@command("human-monitor-command")
+def human_monitor_command(vm: Context, command_line: str, cpu_index: int | None = None) -> str:
+    from emu.hmp import HumanMonitor  # the human monitor is itself a client of these commands
+
+    if cpu_index is not None and cpu_index not in [cpu.index for cpu in vm.machine.cpus()]:
+        raise QmpError("Parameter 'cpu-index' expects a CPU number")
+    saved = vm.current_cpu
+    vm.current_cpu = saved if cpu_index is None else cpu_index
+    try:
+        return HumanMonitor(vm).execute(command_line).replace("\n", "\r\n")
+    finally:
+        if cpu_index is not None:
+            vm.current_cpu = saved

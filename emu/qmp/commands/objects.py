@@ -1,0 +1,46 @@
+"""The object tree over QMP: generic walks of emu.qom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu import qom
+from emu.qmp.errors import QmpError
+from emu.qmp.machine_api import Context
+from emu.qmp.registry import command
+
+
+@command("qom-list")
+def qom_list(vm: Context, path: str) -> list[dict[str, str]]:
+    return qom.resolve(vm.machine.root, path).list_properties()
+
+
+@command("qom-get")
+def qom_get(vm: Context, path: str, property: str) -> Any:
+    return qom.resolve(vm.machine.root, path).get_property(property)
+
+
+@command("qom-set")
+def qom_set(vm: Context, path: str, property: str, value: Any) -> None:
+    qom.resolve(vm.machine.root, path).set_property(property, value, strict=True)
+
+
+@command("qom-list-types")
+def qom_list_types(vm: Context, implements: str | None = None, abstract: bool = False) -> list[dict[str, Any]]:
+    return [qom.describe_type(cls) for cls in qom.list_types(implements, abstract)]
+
+
+@command("qom-list-properties")
+def qom_list_properties(vm: Context, typename: str) -> list[dict[str, Any]]:
+    return qom.list_type_properties(qom.find_type(typename))
+
+
+@command("device-list-properties")
+def device_list_properties(vm: Context, typename: str) -> list[dict[str, Any]]:
+    try:
+        cls = qom.find_type(typename)
+    except qom.NotFound:
+        raise qom.NotFound(f"Device '{typename}' not found") from None
+    if cls.abstract or not issubclass(cls, qom.DeviceObject):
+        raise QmpError("Parameter 'typename' expects a non-abstract device type")
+    return qom.list_type_properties(cls, device_view=True)

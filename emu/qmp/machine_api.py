@@ -1,0 +1,95 @@
+"""What monitors need of a machine.  A machine implements this protocol; tests use a fake one.
+
+Methods may raise QmpError or emu.qom.ObjectError: both reach the client as an error answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from emu.qmp.events import EventHub
+from emu.qmp.run_state import RunControl
+from emu.qom import Container
+
+
+@dataclass(frozen=True)
+class CpuInfo:
+    """A present CPU: `index` is its slot, `props` as in query-hotpluggable-cpus."""
+
+    index: int
+    qom_path: str
+    props: dict[str, int]
+    thread_id: int
+    halted: bool = False
+    pc: int = 0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """-name and -uuid."""
+
+    name: str | None = None
+    uuid: str = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class ChardevInfo:
+    """One element of query-chardev."""
+
+    label: str
+    filename: str
+    frontend_open: bool = True
+
+
+class MachineApi(Protocol):
+    """A virtual machine as its monitors see it."""
+
+    target: str  # "x86_64"
+    cpu_type: str  # class of the CPUs that can be plugged
+    ram_size: int  # bytes
+    identity: Identity
+    root: Container  # "/" of the object tree
+    events: EventHub
+    run_control: RunControl
+
+    def possible_cpus(self) -> list[dict[str, Any]]:
+        """query-hotpluggable-cpus, highest index first (machines.cpu_slots.CpuSlots.hotpluggable)."""
+
+    def cpus(self) -> list[CpuInfo]:
+        """Present CPUs in order of creation."""
+
+    def device_add(self, driver: str, id: str | None, properties: dict[str, Any]) -> None:
+        """Create, check, realize and announce a device.  `driver` is a known, concrete, user-creatable type."""
+
+    def device_del(self, path: str) -> None:
+        """Ask the guest to release the device at a canonical path."""
+
+    def cpu_add(self, index: int) -> None:
+        """Plug slot `index` with default properties."""
+
+    def ospm_status(self) -> list[dict[str, Any]]:
+        """query-acpi-ospm-status.  Raises QmpError without ACPI."""
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """Guest-physical memory without side effects on devices.  Raises QmpError where there is no RAM or ROM."""
+
+    def read_virtual(self, cpu_index: int, address: int, size: int) -> bytes:
+        """Through a CPU's page tables.  Raises QmpError where nothing is mapped."""
+
+    def read_port(self, port: int, size: int) -> int:
+        """An I/O port as the guest would read it, side effects included."""
+
+    def write_port(self, port: int, size: int, value: int) -> None: ...
+
+    def registers(self, cpu_index: int) -> str:
+        """The text of `info registers` for one CPU."""
+
+
+@dataclass
+class Context:
+    """What a command may use: the machine, and the monitors' own affairs."""
+
+    machine: MachineApi
+    chardevs: list[ChardevInfo] = field(default_factory=list)
+    current_cpu: int = 0  # HMP's `cpu N`

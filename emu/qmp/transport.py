@@ -1,0 +1,312 @@
+"""Byte streams between monitors and their clients: sockets and stdio, with arrivals and departures.
+
+Everything is non-blocking: poll() of the one Poller moves what can be moved and returns, so that no client stalls the
+guest.  A client that does not read is dropped once OUTPUT_LIMIT bytes wait for it: unlike a serial console's, a
+monitor's output must not have holes.  Not here: pty, TLS, telnet; serial ports use emu/chardev.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import stat
+import sys
+import termios
+from collections.abc import Callable
+from typing import Any
+
+OUTPUT_LIMIT = 16 << 20  # bytes
+CHUNK = 1 << 16  # bytes a read, so that a flood of input cannot hold up the guest
+SOCKET_MODE = 0o600
+
+
+class TransportError(Exception):
+    """A transport that cannot be opened; the text is for the user."""
+
+
+class Poller:
+    """Watches the file descriptors of all transports of a machine."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.PollSelector()  # unlike epoll it takes regular files too
+
+    def watch(self, file: Any, callback: Callable[[], None]) -> None:
+        """Call `callback` from poll() whenever `file` is readable."""
+        self._selector.register(file, selectors.EVENT_READ, callback)
+
+    def forget(self, file: Any) -> None:
+        try:
+            self._selector.unregister(file)
+        except (KeyError, ValueError):
+            pass
+
+    def poll(self, timeout: float = 0) -> None:
+        """Serve what is ready; wait up to `timeout` seconds for something."""
+        if not self._selector.get_map():
+            return
+        for key, _ in self._selector.select(timeout):
+            key.data()
+
+
+class Transport:
+    """Base: swallows output and never has input.  Users set `receive` and the two callbacks."""
+
+    def __init__(self, label: str = "", filename: str = "null"):
+        self.label, self.filename = label, filename
+        self.receive: Callable[[bytes], None] = lambda data: None
+        self.on_open: Callable[[], None] = lambda: None  # a peer arrived
+        self.on_close: Callable[[], None] = lambda: None  # it left
+
+    connected: bool = True
+
+    def open(self, poller: Poller) -> None:
+        """Start; `on_open` follows when somebody is there.  Raises TransportError."""
+        self.on_open()
+
+    def write(self, data: bytes) -> None:
+        """Send or queue `data`; without a peer it is lost."""
+
+    def flush(self) -> None:
+        """Try again to send what is queued."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class StdioTransport(Transport):
+    """Standard input and output; a terminal is switched to raw input (`signals`: except for Ctrl-C and Ctrl-Z)."""
+
+    in_use = False
+
+    def __init__(self, label: str, signals: bool = True):
+        super().__init__(label, "stdio")
+        self._signals, self._saved = signals, None
+        self._poller: Poller | None = None
+
+    def open(self, poller: Poller) -> None:
+        if StdioTransport.in_use:
+            raise TransportError("cannot use stdio by multiple character devices")
+        StdioTransport.in_use = True
+        self._poller = poller
+        if sys.stdin.isatty():
+            self._raw()
+        poller.watch(sys.stdin.fileno(), self._readable)
+        self.on_open()
+
+    def _raw(self) -> None:
+        fd = sys.stdin.fileno()
+        self._saved = termios.tcgetattr(fd)
+        mode: Any = termios.tcgetattr(fd)
+        mode[0] &= ~(termios.ISTRIP | termios.INLCR | termios.ICRNL | termios.IXON)
+        mode[3] &= ~(termios.ECHO | termios.ICANON | (0 if self._signals else termios.ISIG))
+        termios.tcsetattr(fd, termios.TCSANOW, mode)
+
+    def _readable(self) -> None:
+        data = os.read(sys.stdin.fileno(), CHUNK)
+        if data:
+            self.receive(data)
+            return
+        assert self._poller is not None
+        self._poller.forget(sys.stdin.fileno())
+        self.on_close()
+
+    def write(self, data: bytes) -> None:
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except (BrokenPipeError, BlockingIOError):
+            pass
+
+    def close(self) -> None:
+        if self._poller is not None:
+            self._poller.forget(sys.stdin.fileno())
+            StdioTransport.in_use = False
+        if self._saved is not None:
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._saved)
+
+
+class SocketTransport(Transport):
+    """A UNIX or TCP stream socket, listening (one peer at a time, the next one waits) or connecting."""
+
+    def __init__(self, label: str, address: str | tuple[str, int], *, server: bool, wait: bool = False):
+        where = f"unix:{address}" if isinstance(address, str) else f"tcp:{address[0]}:{address[1]}"
+        super().__init__(label, f"disconnected:{where}" + (",server=on" if server else ""))
+        self.address, self._server, self._wait, self._where = address, server, wait, where
+        self._listener: socket.socket | None = None
+        self._peer: socket.socket | None = None
+        self._output = bytearray()
+        self.connected = False
+
+    def open(self, poller: Poller) -> None:
+        self._poller = poller
+        if not self._server:
+            self._attach(self._connect())
+            return
+        self._listener = self._listen()
+        if self._wait:
+            print(f"waiting for connection on: {self.filename}", file=sys.stderr)
+            self._accept()
+        self._listener.setblocking(False)
+        if self._peer is None:
+            self._poller.watch(self._listener, self._accept)
+
+    def _new_socket(self) -> socket.socket:
+        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
+        return socket.socket(family, socket.SOCK_STREAM)
+
+    def _connect(self) -> socket.socket:
+        peer = self._new_socket()
+        try:
+            peer.connect(self.address)
+        except OSError as error:
+            raise TransportError(f"Failed to connect to '{self._where}': {error.strerror}") from None
+        return peer
+
+    def _listen(self) -> socket.socket:
+        listener = self._new_socket()
+        try:
+            if isinstance(self.address, str):
+                remove_stale_socket(self.address)
+                bind_privately(listener, self.address)
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(self.address)
+                self.address = listener.getsockname()
+            listener.listen(1)
+        except OSError as error:
+            shown = self.address if isinstance(self.address, str) else ":".join(map(str, self.address))
+            raise TransportError(f"Failed to bind socket to {shown}: {error.strerror or error}") from None
+        return listener
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            peer, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        self._poller.forget(self._listener)  # the next peer's turn comes when this one has left
+        self._attach(peer)
+
+    def _attach(self, peer: socket.socket) -> None:
+        peer.setblocking(False)
+        self._peer, self.connected = peer, True
+        self.filename = self.filename.removeprefix("disconnected:")
+        self._poller.watch(peer, self._readable)
+        self.on_open()
+
+    def _readable(self) -> None:
+        if self._peer is None:
+            return
+        try:
+            data = self._peer.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.receive(data)
+        else:
+            self._drop()
+
+    def write(self, data: bytes) -> None:
+        if self._peer is None:
+            return
+        self._output += data
+        self.flush()
+        if len(self._output) > OUTPUT_LIMIT:
+            self._drop()
+
+    def flush(self) -> None:
+        while self._output and self._peer is not None:
+            try:
+                sent = self._peer.send(self._output)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._drop()
+                return
+            del self._output[:sent]
+
+    def _drop(self) -> None:
+        peer, self._peer, self.connected = self._peer, None, False
+        self._output.clear()
+        if peer is None:
+            return
+        self._poller.forget(peer)
+        peer.close()
+        self.filename = "disconnected:" + self.filename
+        self.on_close()
+        if self._listener is not None:
+            self._poller.watch(self._listener, self._accept)
+
+    def close(self) -> None:
+        self.flush()
+        listener, self._listener = self._listener, None
+        self._drop()
+        if listener is not None:
+            self._poller.forget(listener)
+            listener.close()
+            if isinstance(self.address, str) and os.path.exists(self.address):
+                os.unlink(self.address)
+
+
+def remove_stale_socket(path: str) -> None:
+    """Remove a socket that nobody listens on any more.  Raises OSError (address in use) for anything else."""
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.setblocking(False)
+    try:
+        refused = is_socket and probe.connect_ex(path) == errno.ECONNREFUSED  # its owner is gone
+    finally:
+        probe.close()
+    if refused:
+        os.unlink(path)
+
+
+def bind_privately(listener: socket.socket, path: str) -> None:
+    """bind() so that only this user can connect, from the first moment on."""
+    old = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(old)
+
+
+# -- what users write --------------------------------------------------------------------------------------------
+
+
+def _flag(options: dict[str, str], name: str, default: bool) -> bool:
+    if "no" + name in options:
+        return False
+    value = options.get(name, "on" if default else "off")
+    if value not in ("on", "off", ""):
+        raise TransportError(f"Parameter '{name}' expects 'on' or 'off'")
+    return value != "off"
+
+
+def parse_transport(label: str, text: str) -> Transport:
+    """A transport from QEMU's short syntax: "unix:PATH,server=on,wait=off", "tcp:HOST:PORT,...", "stdio", "null".
+
+    Raises TransportError."""
+    head, *rest = text.split(",")
+    options = {name: value for name, _, value in (item.partition("=") for item in rest)}
+    kind, _, argument = head.partition(":")
+    server = _flag(options, "server", False)
+    if kind == "unix" and argument:
+        return SocketTransport(label, argument, server=server, wait=server and _flag(options, "wait", True))
+    if kind == "tcp" and argument:
+        host, _, port = argument.rpartition(":")
+        if not port.isdecimal():
+            raise TransportError(f"'{text}': a TCP address is HOST:PORT")
+        address = (host or "0.0.0.0", int(port))
+        return SocketTransport(label, address, server=server, wait=server and _flag(options, "wait", True))
+    if head == "stdio":
+        return StdioTransport(label, _flag(options, "signal", True))
+    if head in ("null", "none", "vc"):
+        return Transport(label, "null")
+    raise TransportError(f"'{kind}' is not a valid char driver")

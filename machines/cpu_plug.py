@@ -1,0 +1,86 @@
+"""Plugging and unplugging CPUs, from device_add to DEVICE_DELETED, whatever the machine.
+
+The machine supplies what happens to the hardware: `on_plug(slot, cpu, hotplugged)` after realize (vCPU, APIC, hot-plug
+registers, CMOS), `on_request(slot)` for an unplug request, `on_unplug(slot, cpu)` when the guest ejected it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from emu import qom
+from emu.cpu_models import CpuConfig, X86Cpu
+from emu.qmp.events import EventHub
+from emu.qmp.machine_api import CpuInfo
+from emu.qom import Container
+from machines.cpu_slots import CpuSlot, CpuSlots
+
+
+class CpuPlug:
+    """The CPUs of a machine as objects: creation, place in the tree, life cycle, listing."""
+
+    def __init__(self, machine: Container, slots: CpuSlots, config: CpuConfig, events: EventHub, *,
+                 on_plug: Callable[[CpuSlot, X86Cpu, bool], None],
+                 on_request: Callable[[CpuSlot], None] = lambda slot: None,
+                 on_unplug: Callable[[CpuSlot, X86Cpu], None] = lambda slot, cpu: None,
+                 modern: Callable[[], bool] = lambda: True):  # fmt: skip
+        self.machine, self.slots, self.config, self.events = machine, slots, config, events
+        self._on_plug, self._on_request, self._on_unplug, self._modern = on_plug, on_request, on_unplug, modern
+        self._created: list[X86Cpu] = []
+        for name in ("unattached", "peripheral", "peripheral-anon"):
+            machine.container(name)
+
+    def add_boot_cpus(self, count: int) -> None:
+        """The CPUs of -smp: the first `count` slots."""
+        for slot in self.slots.slots[:count]:
+            cpu = self.config.create(self.slots.topology.properties(slot.place))
+            self._insert(cpu, "unattached", "device[*]", hotplugged=False)
+
+    def device_add(self, driver: str, id: str | None, properties: dict[str, Any], hotplugged: bool = True) -> X86Cpu:
+        """Plug a CPU of type `driver` (-device before the start, device_add later).  Raises ObjectError."""
+        cpu = self.config.create(properties, qom.find_type(driver))  # type: ignore[arg-type]
+        folder, name = ("peripheral", id) if id else ("peripheral-anon", "device[*]")
+        cpu.user_id = id
+        self._insert(cpu, folder, name, hotplugged)
+        return cpu
+
+    def cpu_add(self, index: int) -> X86Cpu:
+        """Plug slot `index` with the machine's own CPU model.  Raises ObjectError."""
+        return self.device_add(self.config.type_name, None, self.slots.properties_for_cpu_add(index))
+
+    def _insert(self, cpu: X86Cpu, folder: str, name: str, hotplugged: bool) -> None:
+        slot = self.slots.pre_plug(cpu)
+        cpu.hotplugged = hotplugged
+        qom.realize(cpu)
+        self.machine.container(folder).add_child(name, cpu)
+        self.slots.plug(slot, cpu)
+        self._created.append(cpu)
+        self._on_plug(slot, cpu, hotplugged)
+
+    def request_unplug(self, path: str) -> None:
+        """device_del: ask the guest to let the CPU at `path` go; may be repeated.  Raises ObjectError."""
+        cpu = qom.resolve(self.machine.root, path)
+        self._on_request(self.slots.check_unplug(cpu, modern=self._modern()))
+
+    def eject(self, slot: CpuSlot) -> None:
+        """The guest ejected the CPU of `slot`: it goes, with DEVICE_DELETED for it and for the devices in it."""
+        cpu = slot.cpu
+        self.slots.unplug(cpu)
+        self._on_unplug(slot, cpu)
+        parts = [part for part in cpu.walk() if isinstance(part, qom.DeviceObject)]
+        deleted = [(part.user_id, part.path) for part in reversed(parts)]
+        qom.unrealize(cpu)
+        cpu.unparent()
+        self._created.remove(cpu)
+        for user_id, path in deleted:
+            self.events.emit("DEVICE_DELETED", {**({"device": user_id} if user_id else {}), "path": path})
+
+    def __iter__(self) -> Iterator[X86Cpu]:
+        return iter(self._created)
+
+    def infos(self, thread_id: int = 0) -> list[CpuInfo]:
+        """Present CPUs in order of creation."""
+        places = self.slots.topology.possible_cpus
+        return [CpuInfo(cpu.index, cpu.path, self.slots.topology.properties(places[cpu.index]), thread_id)
+                for cpu in self._created]  # fmt: skip
