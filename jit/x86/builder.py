@@ -103,13 +103,15 @@ class Builder(Emitter):
             assert op.register
             self._put_register(self._register_slot(op), value)
         else:
-            Emitter.store(self, self.address(op), value)
+            Emitter.store(self, self.address(op, write=True), value)
 
     def address(self, op: Operand, write: bool = False) -> Value:
         """Linear address of a memory operand (64 bits), with its segment check where segments are not flat."""
+        assert op.memory
         if op.position not in self._linear:
-            assert op.memory
-            self._linear[op.position] = self.linear(op.memory.segment, self.offset(op), op.bits // 8)
+            self._linear[op.position] = self.linear(op.memory.segment, self.offset(op), op.bits // 8, write)
+        elif write and self.insn.mode & Mode.PROTECTED and not (self.insn.long or self._is_flat(op.memory.segment)):
+            self.call("segment_check_write", int(op.memory.segment), self.offset(op), op.bits // 8, faults=True)
         return self._linear[op.position]
 
     def offset(self, op: Operand, bias: int = 0) -> Value:
@@ -128,14 +130,17 @@ class Builder(Emitter):
             total = total + bias
         return total if bits == 64 else total.trunc(bits).zext(64)
 
-    def linear(self, segment: Seg, offset: Value, size: int) -> Value:
+    def linear(self, segment: Seg, offset: Value, size: int, write: bool = False) -> Value:
         """Linear address of `offset` (64 bits) in a segment.  Flat segments cost nothing; others are checked and based."""
-        if self.insn.long:
-            return offset if segment not in (Seg.FS, Seg.GS) else offset + self.segment_base(segment)
-        if self.insn.mode & Mode.FLAT and segment not in (Seg.FS, Seg.GS):
+        if self._is_flat(segment):
             return offset
-        self.call("segment_check", int(segment), offset, size, faults=True)
+        if self.insn.long:
+            return offset + self.segment_base(segment)
+        self.call("segment_check_write" if write else "segment_check", int(segment), offset, size, faults=True)
         return (offset + self.segment_base(segment)).trunc(32).zext(64)
+
+    def _is_flat(self, segment: Seg) -> bool:
+        return (self.insn.long or bool(self.insn.mode & Mode.FLAT)) and segment not in (Seg.FS, Seg.GS)
 
     def segment_base(self, segment: Seg) -> Value:
         return self.get(Slot(X86.offset(f"seg.{int(segment)}.base")), 64)
@@ -171,13 +176,13 @@ class Builder(Emitter):
         """`value` is stack_bits wide; a 32-bit ESP zero-extends, a 16-bit SP merges."""
         self.set_reg(Gpr.RSP, value)
 
-    def stack_address(self, pointer: Value, size: int) -> Value:
-        return self.linear(Seg.SS, pointer.zext(64), size)
+    def stack_address(self, pointer: Value, size: int, write: bool = False) -> Value:
+        return self.linear(Seg.SS, pointer.zext(64), size, write)
 
     def push(self, value: Value) -> None:
         """Push one value; RSP changes at the end.  For several, use stack_address and one set_stack_pointer."""
         top = self.stack_pointer() - value.bytes
-        self.mem_store(self.stack_address(top, value.bytes), value)
+        self.mem_store(self.stack_address(top, value.bytes, write=True), value)
         self.set_stack_pointer(top)
 
     def pop(self, bits: int) -> Value:

@@ -6,7 +6,7 @@ page.  The page walk and the callback are plain Python functions (jit/primitives
 from __future__ import annotations
 
 import mmap
-from functools import lru_cache
+from functools import lru_cache, cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -257,7 +257,7 @@ def block_of(code: bytes, pc: int, mode: Mode) -> BlockFunction | None:
     return compile_block([Step(uops, pc, insn.raw[:insn.length].hex())], (pc + insn.length) & size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def machine(mode: int) -> Machine:
     return Machine(mode)
 

@@ -5,6 +5,8 @@ the registers before it.
 """
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
 
 from tests.isa import runner
@@ -17,7 +19,7 @@ INTEGER_GROUPS = ("integer", "string", "stack", "branch")
 SEED = 1
 PER_FORM = {64: 8, 32: 5, 16: 5}
 SHOWN = 10
-UNICORN_16 = ("popcnt {r16}, {r16}",)               # counts 32 bits
+UNICORN_16 = ("popcnt *", "crc32 *")                   # takes the operand size the wrong way round
 INTEGER_FORMS = {form.text for group in INTEGER_GROUPS for mode in (64, 32, 16) for form in forms.forms(group, mode)}
 
 
@@ -42,7 +44,8 @@ def test_integer_instructions_do_what_the_host_cpu_does(group: str, mode: int) -
 
 @pytest.mark.parametrize("group", INTEGER_GROUPS)
 def test_real_mode_code_does_what_unicorn_does(group: str) -> None:
-    cases = [case for case in integer_cases(group, 16) if not unicorn_is_wrong(case) and case.form not in UNICORN_16]
+    cases = [case for case in integer_cases(group, 16)
+             if not unicorn_is_wrong(case) and not any(fnmatchcase(case.form, p) for p in UNICORN_16)]
     found = disagreements(cases, unicorn_oracle.run_many(cases))
     assert not found, "\n".join(found)
 

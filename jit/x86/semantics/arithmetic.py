@@ -172,14 +172,14 @@ def cmpxchg(b: Builder, dst: Operand, src: Operand) -> None:
 
 @semantics("cmpxchg8b")
 def cmpxchg8b(b: Builder, dst: Operand) -> None:
-    old, equal = _exchange_pair(b, b.address(dst), 32)
+    old, equal = _exchange_pair(b, b.address(dst, write=True), 32)
     for register, value in zip((Gpr.RAX, Gpr.RDX), old):
         b.set_reg(register, b.select(equal, b.reg(register), value.zext(64)))
 
 
 @semantics("cmpxchg16b")
 def cmpxchg16b(b: Builder, dst: Operand) -> None:
-    address = b.address(dst)
+    address = b.address(dst, write=True)
     b.raise_if((address & 15).ne(0), Vector.GP, 0)
     (low, high), _equal = _exchange_pair(b, address, 64)
     b.set_reg(Gpr.RAX, low)             # when equal, what is there already

@@ -49,7 +49,7 @@ def _bit_place(b: Builder, dst: Operand, index: Operand) -> tuple[Value, Value, 
     assert dst.memory
     words = offset.sext(64).sar(bits.bit_length() - 1)
     reached = b.offset(dst) + words * (bits // 8)
-    address = b.linear(dst.memory.segment, reached.trunc(b.insn.address_bits).zext(64), bits // 8)
+    address = b.linear(dst.memory.segment, reached.trunc(b.insn.address_bits).zext(64), bits // 8, write=b.insn.mnemonic != "bt")
     return b.mem_load(address, bits), place, lambda value: b.mem_store(address, value)
 
 

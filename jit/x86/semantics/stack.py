@@ -34,7 +34,7 @@ def pop(b: Builder, dst: Operand) -> None:
     assert dst.memory
     base = dst.memory.base
     moved = bits // 8 if base is not None and base.number == Gpr.RSP else 0
-    b.mem_store(b.linear(dst.memory.segment, b.offset(dst, moved), bits // 8), value)
+    b.mem_store(b.linear(dst.memory.segment, b.offset(dst, moved), bits // 8, write=True), value)
 
 
 @semantics("pushal", "pushaw")
@@ -42,7 +42,7 @@ def pusha(b: Builder) -> None:
     bits = b.insn.operand_bits
     start = b.stack_pointer()
     for place, register in enumerate(list(Gpr)[:8], 1):
-        b.mem_store(b.stack_address(start - place * bits // 8, bits // 8), b.reg(register, bits))
+        b.mem_store(b.stack_address(start - place * bits // 8, bits // 8, write=True), b.reg(register, bits))
     b.set_stack_pointer(start - 8 * bits // 8)
 
 
@@ -58,7 +58,7 @@ def popa(b: Builder) -> None:
 
 @semantics("enter")
 def enter(b: Builder, size: Operand, level: Operand) -> None:
-    b.system("enter_frame", b.immediate(size, 64), b.immediate(level, 64), stack_operand_bits(b), b.insn.stack_bits)
+    b.system("enter_frame", b.immediate(size, 64), b.immediate(level, 64), stack_operand_bits(b))
 
 
 @semantics("leave")
