@@ -9,5 +9,421 @@ Entry points of semantics (b.system):
     int_n(cpu, vector)                          INT n
     int3(cpu), into(cpu), int1(cpu)             INT3, INTO (acts only when OF = 1), INT1
     iret(cpu, operand_bits)                     IRET, IRETD, IRETQ
+    switch_task(cpu, selector, reason, code)    task_switch, with faults of the new task delivered there
+
+RF is pushed with faults but never loaded: instruction breakpoints, which it silences, do not exist here.
 """
 from __future__ import annotations
+
+from enum import IntEnum
+
+from jit.memory import load_as, set_fault
+from jit.state import NO_ERROR_CODE, Exit, Leave
+from jit.words import word_function
+from jit.x86.codeseg import check_offset, code_of_gate, commit_return, enter_code, handler_cpl, prepare_return
+from jit.x86.descriptors import TASK_GATE, descriptor_type
+from jit.x86.mode import (
+    arithmetic_flags, flags_image, implicit_mmu, in_long_code, in_protected, in_v86, iopl, load_flags, refuse, set_flags,
+    update_mode,
+)
+from jit.x86.segmentation import is_long, selector_fault, set_null, set_real
+from jit.x86.stack import (
+    TSS_32_BIT, commit_stack, commit_stack_segment, current_stack, inner_stack, long_stack, pop_value, push_value, tss_load,
+)
+from jit.x86.state import X86, Cr0, Cr4, Flag, Gpr, Seg, SegmentAttribute, Vector
+from jit.x86.tasks import Switch, task_switch
+
+A = SegmentAttribute
+EXT = 1                                 # error code: the event came from outside the program
+IDT = 2                                 # error code: the index is a vector
+BASE_PAGE_FAULT = 1 << Vector.PF
+CONTRIBUTORY = 1 << Vector.DE | 1 << Vector.TS | 1 << Vector.NP | 1 << Vector.SS | 1 << Vector.GP
+NO_FAULTS = 1 << Vector.DB | 1 << Vector.NMI | 1 << Vector.BP | 1 << Vector.OF | 1 << Vector.DF | 1 << Vector.MC
+GATE_SIZE, LONG_GATE_SIZE = 8, 16
+IF_CLEAR = 1                            # gate type bit: clear in interrupt gates, set in trap gates
+GATE_32 = 8                             # gate type bit: 32-bit gate
+CLEARED = Flag.TF | Flag.NT | Flag.RF | Flag.VM
+IOMAP_AT = 0x66                         # TSS: offset of the I/O map; the interrupt redirection map is before it
+REDIRECTION_SIZE = 32
+
+
+class Event(IntEnum):
+    """What is being delivered.  The first two honour the gate's privilege and have no EXT in error codes."""
+
+    SOFTWARE = 0                        # INT n
+    TRAP = 1                            # INT3, INTO
+    EXCEPTION = 2
+    EXTERNAL = 3
+
+
+# --- entry points of the dispatcher
+@word_function
+def raise_fault(cpu: X86):
+    """Deliver cpu.fault; faults on the way become double faults, and those of a double fault a shutdown."""
+    while cpu.fault:
+        vector = cpu.fault - 1
+        code = cpu.fault_code
+        if cpu.pending_vector:
+            combined = combine(cpu.pending_vector - 1, vector)
+            if combined == Vector.DF:
+                code = 0
+            elif combined == NO_ERROR_CODE:
+                return shut_down_cpu(cpu)
+            vector = combined
+        if vector == Vector.PF:
+            cpu.cr2 = cpu.fault_address
+        cpu.fault = 0
+        cpu.pending_vector = vector + 1
+        deliver(cpu, vector, code, Event.EXCEPTION)
+    cpu.pending_vector = 0
+    return 0
+
+
+@word_function
+def combine(first, second):
+    """The exception to deliver when `second` came while `first` was delivered (SDM vol. 3A table 6-5); NO_ERROR_CODE means
+    shutdown."""
+    serious = (CONTRIBUTORY | BASE_PAGE_FAULT) >> second & 1
+    if first == Vector.DF and serious:
+        return NO_ERROR_CODE
+    if first == Vector.PF and serious:
+        return Vector.DF
+    if CONTRIBUTORY >> first & 1 and CONTRIBUTORY >> second & 1:
+        return Vector.DF
+    return second
+
+
+@word_function
+def shut_down_cpu(cpu: X86):
+    cpu.fault = 0
+    cpu.pending_vector = 0
+    cpu.exit_code = Exit.SHUTDOWN
+    cpu.leave = Leave.EXIT
+    return 1
+
+
+@word_function
+def take_interrupt(cpu: X86, vector):
+    deliver(cpu, vector, NO_ERROR_CODE, Event.EXTERNAL)
+    return raise_fault(cpu)
+
+
+@word_function
+def take_nmi(cpu: X86):
+    cpu.nmi_blocked = 1
+    return take_interrupt(cpu, Vector.NMI)
+
+
+@word_function
+def deliver(cpu: X86, vector, code, kind):
+    """Enter the handler of `vector`.  Returns 1 with cpu.fault set, and nothing else changed, when that faults."""
+    if cpu.cr0 & Cr0.PE == 0:
+        deliver_real(cpu, vector)
+    elif is_long(cpu):
+        deliver_long(cpu, vector, code, kind)
+    else:
+        deliver_protected(cpu, vector, code, kind)
+    if cpu.fault == 0:
+        cpu.pending_db = 0
+        return 0
+    if kind >= Event.EXCEPTION and cpu.fault_code != NO_ERROR_CODE and cpu.fault != Vector.PF + 1:
+        cpu.fault_code = cpu.fault_code | EXT
+    return 1
+
+
+# --- instructions
+@word_function
+def int_n(cpu: X86, vector):
+    if in_v86(cpu):
+        if redirected(cpu, vector):
+            return deliver_v86(cpu, vector)
+        if cpu.fault == 0 and iopl(cpu) < 3:
+            return refuse(cpu)
+        if cpu.fault:
+            return 1
+    return deliver(cpu, vector, NO_ERROR_CODE, Event.SOFTWARE)
+
+
+@word_function
+def int3(cpu: X86):
+    return deliver(cpu, Vector.BP, NO_ERROR_CODE, Event.TRAP)
+
+
+@word_function
+def into(cpu: X86):
+    return deliver(cpu, Vector.OF, NO_ERROR_CODE, Event.TRAP) if arithmetic_flags(cpu) & Flag.OF else 0
+
+
+@word_function
+def int1(cpu: X86):
+    return deliver(cpu, Vector.DB, NO_ERROR_CODE, Event.EXCEPTION)
+
+
+@word_function
+def switch_task(cpu: X86, selector, reason, code):
+    if task_switch(cpu, selector, reason, code) and cpu.fault:
+        raise_fault(cpu)
+    return cpu.fault
+
+
+# --- delivery
+@word_function
+def event_flags(cpu: X86, vector, kind):
+    """RFLAGS as pushed: RF is set for faults."""
+    if kind == Event.EXCEPTION and NO_FAULTS >> vector & 1 == 0:
+        return flags_image(cpu) | Flag.RF
+    return flags_image(cpu)
+
+
+@word_function
+def deliver_real(cpu: X86, vector):
+    if vector * 4 + 3 > cpu.idtr_limit:
+        return gate_fault(cpu, Vector.GP, vector)
+    entry = load_as(cpu, cpu.idtr_base + vector * 4, 4, cpu.mmu)
+    return enter_vector(cpu, entry, flags_image(cpu), Flag.IF | Flag.TF | Flag.AC)
+
+
+@word_function
+def enter_vector(cpu: X86, entry, image, cleared):
+    """Push FLAGS, CS, IP and go to the far pointer `entry`, clearing flags: real-mode style."""
+    current_stack(cpu)
+    push_value(cpu, image, 2)
+    push_value(cpu, cpu.seg[Seg.CS].selector, 2)
+    push_value(cpu, cpu.pc, 2)
+    if cpu.fault:
+        return 1
+    commit_stack(cpu)
+    set_flags(cpu, 0, cleared)
+    set_real(cpu, Seg.CS, entry >> 16)
+    cpu.pc = entry & 0xFFFF
+    return update_mode(cpu)
+
+
+@word_function
+def redirected(cpu: X86, vector):
+    """Virtual-8086 mode with CR4.VME: does the TSS send INT n to the program's own handler (SDM vol. 3B ch. 20.3)?"""
+    if cpu.cr4 & Cr4.VME == 0 or cpu.seg[Seg.TR].attributes & TSS_32_BIT == 0:
+        return 0
+    map_at = tss_load(cpu, IOMAP_AT, 2)
+    byte = tss_load(cpu, map_at - REDIRECTION_SIZE + (vector >> 3), 1)
+    return cpu.fault == 0 and byte >> (vector & 7) & 1 == 0
+
+
+@word_function
+def deliver_v86(cpu: X86, vector):
+    """INT n to the virtual-8086 program's own interrupt table at linear address 0."""
+    entry = load_as(cpu, vector * 4, 4, cpu.mmu)
+    image = flags_image(cpu) | Flag.IOPL
+    if iopl(cpu) == 3:
+        return enter_vector(cpu, entry, image, Flag.IF | Flag.TF)
+    image = image & ~Flag.IF | (Flag.IF if cpu.eflags & Flag.VIF else 0)
+    return enter_vector(cpu, entry, image, Flag.VIF | Flag.TF)
+
+
+@word_function
+def gate_fault(cpu: X86, vector, index):
+    return set_fault(cpu, vector, index * 8 + IDT, 0)
+
+
+@word_function
+def load_gate(cpu: X86, vector, kind, size):
+    """The first 8 bytes of the IDT gate, checked; reports #GP, #NP."""
+    at = vector * size
+    if at + size - 1 > cpu.idtr_limit:
+        gate_fault(cpu, Vector.GP, vector)
+        return 0
+    gate = load_as(cpu, cpu.idtr_base + at, 8, implicit_mmu(cpu))
+    if cpu.fault:
+        return 0
+    gate_type = descriptor_type(gate)
+    usable = gate_type & 0x1E == 0xE if size == LONG_GATE_SIZE else gate_type & 0x16 == 6 or gate_type == TASK_GATE
+    if usable == 0 or (kind < Event.EXCEPTION and gate >> 45 & 3 < cpu.cpl):
+        gate_fault(cpu, Vector.GP, vector)
+    elif gate >> 32 & A.P == 0:
+        gate_fault(cpu, Vector.NP, vector)
+    return gate
+
+
+@word_function
+def deliver_protected(cpu: X86, vector, code, kind):
+    """Through a 16- or 32-bit gate or a task gate."""
+    gate = load_gate(cpu, vector, kind, GATE_SIZE)
+    if cpu.fault:
+        return 1
+    if descriptor_type(gate) == TASK_GATE:
+        return task_switch(cpu, gate >> 16 & 0xFFFF, Switch.CALL, code)
+    selector = gate >> 16 & 0xFFFF
+    d = code_of_gate(cpu, selector)
+    if cpu.fault:
+        return 1
+    wide = descriptor_type(gate) & GATE_32
+    offset = gate & 0xFFFF | (gate >> 48 << 16 if wide else 0)
+    cpl = handler_cpl(cpu, d)
+    if in_v86(cpu) and cpl:
+        return selector_fault(cpu, Vector.GP, selector)
+    if check_offset(cpu, d, offset) or push_event(cpu, event_flags(cpu, vector, kind), code, cpl, 4 if wide else 2):
+        return 1
+    return enter_handler(cpu, gate, selector, d, cpl, offset)
+
+
+@word_function
+def push_event(cpu: X86, image, code, cpl, size):
+    """The frame on the handler's stack; SS:RSP change when all of it is there."""
+    inner = cpl < cpu.cpl
+    if inner:
+        if inner_stack(cpu, cpl):
+            return 1
+        if in_v86(cpu):
+            push_value(cpu, cpu.seg[Seg.GS].selector, size)
+            push_value(cpu, cpu.seg[Seg.FS].selector, size)
+            push_value(cpu, cpu.seg[Seg.DS].selector, size)
+            push_value(cpu, cpu.seg[Seg.ES].selector, size)
+        push_value(cpu, cpu.seg[Seg.SS].selector, size)
+        push_value(cpu, cpu.gpr[Gpr.RSP], size)
+    else:
+        current_stack(cpu)
+    if push_return(cpu, image, code, size):
+        return 1
+    if inner:
+        commit_stack_segment(cpu)
+    return commit_stack(cpu)
+
+
+@word_function
+def push_return(cpu: X86, image, code, size):
+    push_value(cpu, image, size)
+    push_value(cpu, cpu.seg[Seg.CS].selector, size)
+    push_value(cpu, cpu.pc, size)
+    if code != NO_ERROR_CODE:
+        push_value(cpu, code, size)
+    return cpu.fault
+
+
+@word_function
+def enter_handler(cpu: X86, gate, selector, d, cpl, offset):
+    if in_v86(cpu):
+        set_null(cpu, Seg.ES, 0)
+        set_null(cpu, Seg.DS, 0)
+        set_null(cpu, Seg.FS, 0)
+        set_null(cpu, Seg.GS, 0)
+    set_flags(cpu, 0, CLEARED if descriptor_type(gate) & IF_CLEAR else CLEARED | Flag.IF)
+    return enter_code(cpu, selector, d, cpl, offset)
+
+
+@word_function
+def deliver_long(cpu: X86, vector, code, kind):
+    """Through a 64-bit gate: the stack is always switched or aligned, SS:RSP always pushed (SDM vol. 3A ch. 6.14)."""
+    gate = load_gate(cpu, vector, kind, LONG_GATE_SIZE)
+    upper = load_as(cpu, cpu.idtr_base + vector * LONG_GATE_SIZE + 8, 4, implicit_mmu(cpu))
+    if cpu.fault:
+        return 1
+    selector = gate >> 16 & 0xFFFF
+    d = code_of_gate(cpu, selector)
+    if cpu.fault:
+        return 1
+    cpl = handler_cpl(cpu, d)
+    offset = gate & 0xFFFF | gate >> 48 << 16 | upper << 32
+    pointer = handler_stack(cpu, gate >> 32 & 7, cpl)
+    if check_offset(cpu, d, offset) or cpu.fault or long_stack(cpu, pointer & ~15, cpl):
+        return 1
+    push_value(cpu, cpu.seg[Seg.SS].selector, 8)
+    push_value(cpu, cpu.gpr[Gpr.RSP], 8)
+    if push_return(cpu, event_flags(cpu, vector, kind), code, 8):
+        return 1
+    if cpl < cpu.cpl:
+        set_null(cpu, Seg.SS, cpl)
+    commit_stack(cpu)
+    return enter_handler(cpu, gate, selector, d, cpl, offset)
+
+
+@word_function
+def handler_stack(cpu: X86, ist, cpl):
+    """RSP for a 64-bit handler: an IST entry, the privilege level's, or the current one."""
+    if ist:
+        return tss_load(cpu, 0x1C + 8 * ist, 8)
+    return tss_load(cpu, 4 + 8 * cpl, 8) if cpl < cpu.cpl else cpu.gpr[Gpr.RSP]
+
+
+# --- IRET
+@word_function
+def iret(cpu: X86, operand_bits):
+    if in_protected(cpu):
+        failed = iret_protected(cpu, operand_bits)
+    else:
+        failed = iret_real(cpu, operand_bits)
+    if failed == 0:
+        cpu.nmi_blocked = 0
+    return failed
+
+
+@word_function
+def iret_real(cpu: X86, operand_bits):
+    """Real and virtual-8086 mode."""
+    current_stack(cpu)
+    size = operand_bits // 8
+    offset = pop_value(cpu, size)
+    selector = pop_value(cpu, size)
+    image = pop_value(cpu, size)
+    if cpu.fault or load_flags(cpu, image, operand_bits):
+        return 1
+    commit_stack(cpu)
+    set_real(cpu, Seg.CS, selector)
+    cpu.pc = offset
+    return update_mode(cpu)
+
+
+@word_function
+def iret_protected(cpu: X86, operand_bits):
+    if cpu.eflags & Flag.NT:
+        return return_to_task(cpu)
+    current_stack(cpu)
+    size = operand_bits // 8
+    offset = pop_value(cpu, size)
+    selector = pop_value(cpu, size) & 0xFFFF
+    image = pop_value(cpu, size)
+    if cpu.fault:
+        return 1
+    if image & Flag.VM and operand_bits == 32 and cpu.cpl == 0 and is_long(cpu) == 0:
+        return iret_to_v86(cpu, offset, selector, image)
+    if prepare_return(cpu, selector, offset, size, 0, in_long_code(cpu)):
+        return 1
+    if cpu.cpl == 0 and operand_bits > 16:
+        set_flags(cpu, image, Flag.VIF | Flag.VIP)
+    load_flags(cpu, image, operand_bits)
+    return commit_return(cpu)
+
+
+@word_function
+def return_to_task(cpu: X86):
+    """IRET with NT set: back to the task that called this one."""
+    if is_long(cpu):
+        return refuse(cpu)
+    link = tss_load(cpu, 0, 2)
+    if cpu.fault:
+        return 1
+    return switch_task(cpu, link, Switch.IRET, NO_ERROR_CODE)
+
+
+@word_function
+def iret_to_v86(cpu: X86, offset, selector, image):
+    """IRETD at privilege 0 with VM in the image: ESP SS ES DS FS GS follow on the stack."""
+    pointer = pop_value(cpu, 4)
+    ss = pop_value(cpu, 4)
+    es = pop_value(cpu, 4)
+    ds = pop_value(cpu, 4)
+    fs = pop_value(cpu, 4)
+    gs = pop_value(cpu, 4)
+    if cpu.fault:
+        return 1
+    load_flags(cpu, image, 32)
+    set_flags(cpu, image, Flag.VM | Flag.VIF | Flag.VIP)
+    set_real(cpu, Seg.CS, selector)
+    set_real(cpu, Seg.SS, ss)
+    set_real(cpu, Seg.ES, es)
+    set_real(cpu, Seg.DS, ds)
+    set_real(cpu, Seg.FS, fs)
+    set_real(cpu, Seg.GS, gs)
+    cpu.cpl = 3
+    cpu.gpr[Gpr.RSP] = pointer
+    cpu.pc = offset & 0xFFFF
+    return update_mode(cpu)

@@ -7,6 +7,7 @@ Entry points:
     arithmetic_flags(cpu) -> word       CF PF AF ZF SF OF at their RFLAGS places
     flags_image(cpu) -> RFLAGS          bit 1 set, reserved bits clear
     set_flags(cpu, image, mask)         write the RFLAGS bits in `mask`; does not update the mode
+    load_flags(cpu, image, bits)        what POPF and IRET may write at this privilege; 1 after #GP(0) in virtual-8086 mode
     set_arithmetic(cpu, image)          only CF PF AF ZF SF OF
     set_zf(cpu, zf)                     only ZF
     kick(cpu)                           end the slice at the next block boundary
@@ -196,6 +197,32 @@ def set_flags(cpu: X86, image, mask):
     if cpu.request and cpu.eflags & ~old & Flag.IF:
         kick(cpu)
     return 0
+
+
+@word_function
+def load_flags(cpu: X86, image, bits):
+    """POPF and IRET: the flags that the current privilege may change, from an image of `bits` bits."""
+    mask = ARITHMETIC | Flag.TF | Flag.DF | Flag.NT
+    if bits > 16:
+        mask |= Flag.AC | Flag.ID
+    if in_v86(cpu):
+        return load_v86_flags(cpu, image, bits, mask)
+    if cpu.cpl == 0:
+        mask |= Flag.IOPL
+    if cpu.cpl <= iopl(cpu):
+        mask |= Flag.IF
+    return set_flags(cpu, image, mask)
+
+
+@word_function
+def load_v86_flags(cpu: X86, image, bits, mask):
+    """With IOPL below 3 the 16-bit forms write VIF in place of IF, if CR4.VME allows (SDM vol. 3B ch. 20.3)."""
+    if iopl(cpu) == 3:
+        return set_flags(cpu, image, mask | Flag.IF)
+    if cpu.cr4 & Cr4.VME == 0 or bits != 16 or image & Flag.TF or (image & Flag.IF and cpu.eflags & Flag.VIP):
+        return refuse(cpu)
+    virtual = Flag.VIF if image & Flag.IF else 0
+    return set_flags(cpu, image & ~Flag.VIF | virtual, mask | Flag.VIF)
 
 
 @word_function

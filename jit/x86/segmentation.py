@@ -106,6 +106,11 @@ def mark_descriptor(cpu: X86, selector, bits, clear):
 
 
 @word_function
+def mark_accessed(cpu: X86, selector, d):
+    return 0 if d >> 32 & A.ACCESSED else mark_descriptor(cpu, selector, A.ACCESSED, 0)
+
+
+@word_function
 def set_segment(cpu: X86, seg, selector, d):
     s: Segment = cpu.seg[seg]
     s.selector = selector
@@ -165,7 +170,7 @@ def load_segment(cpu: X86, seg, selector):
     if seg == Seg.SS:
         if check_stack_segment(cpu, d, selector, cpu.cpl, Vector.GP):
             return 1
-    elif check_data_segment(cpu, d, selector):
+    elif check_data_segment(cpu, d, selector, Vector.GP):
         return 1
     return load_checked(cpu, seg, selector, d)
 
@@ -173,7 +178,7 @@ def load_segment(cpu: X86, seg, selector):
 @word_function
 def load_checked(cpu: X86, seg, selector, d):
     """Set the accessed bit and the register, for a descriptor that passed its checks."""
-    if d >> 32 & A.ACCESSED == 0 and mark_descriptor(cpu, selector, A.ACCESSED, 0):
+    if mark_accessed(cpu, selector, d):
         return 1
     return set_segment(cpu, seg, selector, d | A.ACCESSED << 32)
 
@@ -199,14 +204,14 @@ def check_stack_segment(cpu: X86, d, selector, cpl, vector):
 
 
 @word_function
-def check_data_segment(cpu: X86, d, selector):
-    """DS, ES, FS, GS: data or readable code, privilege, presence."""
+def check_data_segment(cpu: X86, d, selector, vector):
+    """DS, ES, FS, GS: data or readable code, privilege (else `vector`), presence (#NP)."""
     rights = descriptor_rights(d)
     if rights & A.S == 0 or rights & (A.CODE | READABLE) == A.CODE:
-        return selector_fault(cpu, Vector.GP, selector)
+        return selector_fault(cpu, vector, selector)
     if rights & (A.CODE | CONFORMING) != A.CODE | CONFORMING:
         if selector & RPL > descriptor_dpl(d) or cpu.cpl > descriptor_dpl(d):
-            return selector_fault(cpu, Vector.GP, selector)
+            return selector_fault(cpu, vector, selector)
     if rights & A.P == 0:
         return selector_fault(cpu, Vector.NP, selector)
     return 0

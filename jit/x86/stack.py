@@ -9,7 +9,7 @@ architectural changes before commit_stack (SDM vol. 3A ch. 5.8.5, 6.12.1, 6.14).
     tss_pointer(cpu, offset)                                a 64-bit stack pointer of the TSS
     long_stack(cpu, pointer, cpl)                           cursor = a 64-bit stack
     commit_stack(cpu)                                       RSP = cursor
-    commit_stack_segment(cpu)                               SS = what inner_stack checked
+    commit_stack_segment(cpu)                               SS = what inner_stack or open_stack checked
 """
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from jit.words import Layout, word_function
 from jit.x86.mode import data_mmu, implicit_mmu, in_long_code
 from jit.x86.paging import is_canonical
 from jit.x86.segmentation import (
-    NOT_RPL, check_stack_segment, descriptor_base, descriptor_limit, descriptor_rights, fetch_descriptor, load_checked,
-    selector_fault, within_limit,
+    NOT_RPL, check_stack_segment, descriptor_base, descriptor_limit, descriptor_rights, fetch_descriptor, mark_accessed,
+    selector_fault, set_null, set_segment, within_limit,
 )
 from jit.x86.state import X86, Gpr, Seg, Segment, SegmentAttribute, Vector
 
@@ -32,7 +32,10 @@ Cursor = Layout("Cursor", np.dtype([
     ("base", "u8"), ("limit", "u8"), ("attributes", "u8"),      # of the stack segment (not in 64-bit mode)
     ("mmu", "u8"),
     ("code", "u8"),                     # error code of #SS
-    ("selector", "u8"), ("descriptor", "u8"),                   # of a new SS
+    ("selector", "u8"), ("descriptor", "u8"),                   # of a new SS (descriptor 0: a null selector)
+    ("target", "u8"), ("target_descriptor", "u8"),              # of a new CS
+    ("offset", "u8"),                   # where control goes
+    ("outer", "u8"),                    # SS:RSP change with CS
 ]))
 MASK_16, MASK_32, MASK_64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
 TSS_32_BIT = 1 << 11                    # TR attribute: a 32-bit (or 64-bit) task-state segment
@@ -119,7 +122,9 @@ def commit_stack(cpu: X86):
 @word_function
 def commit_stack_segment(cpu: X86):
     stack: Cursor = cpu.scratch
-    return load_checked(cpu, Seg.SS, stack.selector, stack.descriptor)
+    if stack.descriptor:
+        return set_segment(cpu, Seg.SS, stack.selector, stack.descriptor)
+    return set_null(cpu, Seg.SS, stack.selector)
 
 
 # --- stacks from a task-state segment
@@ -153,7 +158,7 @@ def open_stack(cpu: X86, selector, pointer, cpl, vector):
     if selector & NOT_RPL == 0:
         return selector_fault(cpu, vector, selector)
     d = fetch_descriptor(cpu, selector, vector)
-    if cpu.fault or check_stack_segment(cpu, d, selector, cpl, vector):
+    if cpu.fault or check_stack_segment(cpu, d, selector, cpl, vector) or mark_accessed(cpu, selector, d):
         return 1
     stack: Cursor = cpu.scratch
     stack.attributes = descriptor_rights(d)
@@ -164,5 +169,5 @@ def open_stack(cpu: X86, selector, pointer, cpl, vector):
     stack.mmu = data_mmu(cpu, cpl)
     stack.code = selector & NOT_RPL
     stack.selector = selector
-    stack.descriptor = d
+    stack.descriptor = d | A.ACCESSED << 32
     return 0
