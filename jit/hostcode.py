@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import platform
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -65,7 +65,7 @@ def run(asm: str, constraints: str, bits: int, *args: tuple[int, int]) -> int:
     return int.from_bytes(ctypes.string_at(_base, (bits + 7) // 8), "little") & ((1 << bits) - 1) if bits else 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def _function(asm: str, constraints: str, bits: int, widths: tuple[int, ...]) -> Callable[[int, int, int], None]:
     """The compiled snippet: function(exchange area, guest's MXCSR, room for the host's)."""
     if platform.machine() not in ("x86_64", "AMD64"):
@@ -108,7 +108,7 @@ def llvm_text(asm: str) -> str:
     return asm.replace("\\", "\\5C").replace('"', "\\22").replace("\n", "\\0A").replace("\t", "\\09")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _target() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

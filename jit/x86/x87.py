@@ -2,13 +2,12 @@
 
 Between snippets the host's x87 stack is empty, its control word 37Fh, and its exception flags are a subset of the guest's
 FSW flags (jit/hostcode.py).  A snippet loads the registers that the instruction reads, executes the host's instruction,
-stores what it wrote, and updates FSW, tags and TOP.  Fast path: no stack fault, guest control word 37Fh.  Slow path: the
-host gets the guest's control word, unmasked exceptions included, and empty or full registers where the guest has them; so
-rounding, precision, stack faults and unmasked responses are the silicon's.  Nothing traps: the host would deliver an
+stores what it wrote, and updates FSW, tags and TOP.  Fast path: no stack fault, all exceptions masked.  Slow path: the
+host has the guest's masks, and empty or full registers where the guest has them; so stack faults and unmasked responses are
+the silicon's, too.  Nothing traps: the host would deliver an
 exception at its next waiting instruction, and FNSTSW, FNCLEX and FNINIT do not wait.
 
-Not here: FOP; memory that an unmasked exception would leave alone gets the masked response; EFLAGS change even when FCOMI
-raises an unmasked #I.
+Not here: FOP; EFLAGS change even when FCOMI raises an unmasked #I.
 """
 from __future__ import annotations
 
@@ -21,6 +20,7 @@ BASE = X86.offset("fcw")                # snippets address the record relative t
 FSW, FTW, SCRATCH, ST = (X86.offset(name) - BASE for name in ("fsw", "ftw", "scratch", "st"))
 VALUE = SCRATCH                         # memory operand, or the value to be stored
 STATUS = SCRATCH + 16                   # FSW of a store between its two halves
+CONTROL = SCRATCH + 24                  # holds 37Fh for FLDCW
 NOT_COMMITTED = 16                      # bit of STATUS: an unmasked exception stopped the instruction
 
 C0, C1, C2, C3 = 1 << 8, 1 << 9, 1 << 10, 1 << 14
@@ -31,8 +31,8 @@ EXCEPTION_BITS = 0xFF | B               # IE DE ZE OE UE PE SF ES, and B, which 
 BEFORE_RESULT = 7                       # IE DE ZE: unmasked, they stop the instruction
 REGISTER_BYTES = 16
 OVERFLOW = 0x80                         # rotated tags: the register that a push would fill, ST(7)
-SLOW, UPDATE, STOPPED, END, ROOM, LOADED = range(2, 8)      # local labels; numeric ones may repeat
-CLOBBERS = "~{ax},~{cx},~{dx},~{st},~{st(1)},~{memory},~{flags}"
+SLOW, UPDATE, STOPPED, END, ROOM, LOADED, KEPT = range(2, 9)        # local labels; numeric ones may repeat
+CLOBBERS = "~{ax},~{cx},~{dx},~{si},~{st},~{st(1)},~{memory},~{flags}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Snippet:
     pop: int = 0
     conditions: int = C1                # FSW condition codes that the instruction defines
     fast: str | None = None             # body of the fast path when it differs; "" raises nothing
+    stopped_conditions: int | None = None       # those that it defines even when an unmasked exception stops it
+    status: str = "fnstsw %ax"          # brings the host's FSW to EAX
     stops_on_c2: bool = False           # C2 = 1: the operand was out of range, nothing changes
     commit: bool = True                 # False: a store to guest memory comes between this half and `commit_text`
 
@@ -55,19 +57,30 @@ class Snippet:
         """Rotated tags that must be set."""
         return sum({1 << i for i in self.loads})
 
+    @property
+    def always_faults(self) -> bool:
+        """FLD ST(7): the register to be read is the one to be written.  Its tag stays as it is for the slow path."""
+        return bool(self.push and self.valid & OVERFLOW)
+
     def text(self, p: str, setup: str = "", finish: str = "") -> str:
         """The assembly; `p` names the register that holds the address of FCW.  `setup` puts the memory operand into
         place, `finish` runs between the instruction and FNSTSW."""
         lines = [*_top(p), f"movl {FTW}({p}), %eax", "rorb %cl, %al", "shll $$4, %ecx", *([setup] if setup else [])]
         tested = self.valid | (OVERFLOW if self.push else 0)
-        if tested:
+        if self.always_faults:
+            lines += [f"jmp {SLOW}f"]
+        elif tested:
             lines += [f"xorb $${self.valid}, %al", f"testb $${tested}, %al", f"jnz {SLOW}f"]
-        lines += [f"cmpw $${X87_CONTROL}, ({p})", f"jne {SLOW}f", *self._loads(p)]
+        lines += [f"movzwl ({p}), %edx", f"cmpl $${X87_CONTROL}, %edx", f"je {ROOM}f", "notl %edx", "testb $$0x3F, %dl",
+                  f"jnz {SLOW}f", f"fldcw ({p})", f"{ROOM}:", *self._loads(p)]
         fast = self.body if self.fast is None else self.fast
-        lines += [fast.format(m=f"{VALUE}({p})"), finish, "fnstsw %ax"] if fast else ["xorl %eax, %eax"]
+        lines += [fast.format(m=f"{VALUE}({p})"), finish, self._status(p)] if fast else ["xorl %eax, %eax"]
         if self.stops_on_c2:
             lines += [f"testl $${C2}, %eax", f"jnz {STOPPED}f"]
-        lines += [*self._store_results(p, True), *["fstp %st(0)"] * self.discard, f"{UPDATE}:", *self._update(p)]
+        lines += [*self._store_results(p, True), *["fstp %st(0)"] * self.discard]
+        lines += [f"cmpw $${X87_CONTROL}, ({p})", f"je {UPDATE}f", f"movw $${X87_CONTROL}, {CONTROL}({p})",
+                  f"fldcw {CONTROL}({p})"]
+        lines += [f"{UPDATE}:", *self._update(p)]
         lines += [f"jmp {END}f", *self._slow(p, finish), f"{END}:"]
         return "; ".join(line for line in lines if line)
 
@@ -78,13 +91,24 @@ class Snippet:
             lines += [f"testb $${OVERFLOW}, %al", f"jz {ROOM}f", *["fldz"] * (8 - len(self.loads)), f"{ROOM}:"]
         lines += self._loads(p)
         for position, i in enumerate(reversed(self.loads)):
-            lines += [f"testb $${1 << i}, %al", f"jz {LOADED}f", f"ffree %st({position})", f"{LOADED}:"]
-        lines += [self.body.format(m=f"{VALUE}({p})"), finish, "fnstsw %ax", f"movzwl ({p}), %edx", "notl %edx",
-                  "andl %eax, %edx", f"testb $${BEFORE_RESULT}, %dl", f"jnz {STOPPED}f"]
-        if self.stops_on_c2:
-            lines += [f"testl $${C2}, %eax", f"jnz {STOPPED}f"]
+            lines += [f"testb $${1 << i}, %al", f"{'jnz' if self.always_faults else 'jz'} {LOADED}f", f"ffree %st({position})", f"{LOADED}:"]
+        lines += [self.body.format(m=f"{VALUE}({p})"), finish, self._status(p), *self._test_stopped(p)]
         lines += ["fnclex", *self._store_results(p, False), "fninit", f"jmp {UPDATE}b"]
         return [*lines, f"{STOPPED}:", "fninit", *self._stopped(p)]
+
+    def _test_stopped(self, p: str) -> list[str]:
+        """Whether an unmasked exception kept the host from finishing: it did not push or pop, or raised one that comes before
+        the result.  Its TOP was 0 before the loads."""
+        top = f"testl $${TOP_MASK}, %eax"
+        if self.push and not self.loads:
+            return [top, f"jz {STOPPED}f"]
+        if not self.commit:
+            return [top, f"jnz {STOPPED}f"]
+        lines = [f"movzwl ({p}), %edx", "notl %edx", "andl %eax, %edx", f"testb $${BEFORE_RESULT}, %dl", f"jnz {STOPPED}f"]
+        return lines + ([f"testl $${C2}, %eax", f"jnz {STOPPED}f"] if self.stops_on_c2 else [])
+
+    def _status(self, p: str) -> str:
+        return self.status.format(fsw=f"{FSW}({p})")
 
     def _loads(self, p: str) -> list[str]:
         return [line for i in self.loads for line in (*_index(i), f"fldt {ST}({p}, {'%rdx' if i else '%rcx'})")]
@@ -107,7 +131,15 @@ class Snippet:
     def _stopped(self, p: str) -> list[str]:
         if not self.commit:
             return [f"btsl $${NOT_COMMITTED}, %eax", f"movl %eax, {STATUS}({p})"]
-        return update_text(p, self.conditions, 0, 0)
+        conditions = self.conditions if self.stopped_conditions is None else self.stopped_conditions
+        return update_text(p, conditions, 0, 0)
+
+
+# FNSTSW for partial remainders: with a NaN for a result, C0 and C3 stay the guest's.
+REMAINDER_STATUS = "; ".join([
+    "fnstsw %ax", "movl %eax, %esi", "fnclex", "fxam", "fnstsw %ax", f"andl $${C0 | C2}, %eax", f"cmpl $${C0}, %eax",
+    f"jne {KEPT}f", "movl {fsw}, %eax", f"andl $${C0 | C3}, %eax", f"andl $${~(C0 | C3)}, %esi", "orl %eax, %esi",
+    f"{KEPT}:", "movl %esi, %eax"])
 
 
 def update_text(p: str, conditions: int, push: int, pop: int) -> list[str]:

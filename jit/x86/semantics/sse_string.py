@@ -4,7 +4,7 @@ from __future__ import annotations
 from jit.ir import Value
 from jit.x86.builder import IMMEDIATE_IN_FORM, Builder, semantics
 from jit.x86.insn import Operand
-from jit.x86.semantics.vector import XMM0, read, read128
+from jit.x86.semantics.vector import XMM0, read128
 from jit.x86.state import Gpr
 
 # A FLAGS image in RAX: LAHF brings SF, ZF, AF, PF and CF to AH; OF (bit 11) is fetched by SETO.

@@ -2,7 +2,8 @@
 
 Arithmetic is the host's own instruction under the guest's MXCSR with all exceptions masked (jit/hostcode.py).  When the
 guest unmasks one (Mode.UNMASKED), each floating-point instruction looks at the flags that it raised before it writes.
-Not here: the finer order of unmasked exceptions (a masked-response overflow flag may be set beside an unmasked #I).
+Not here: an unmasked underflow exception for a tiny result that is exact; PE stays exact only under masked overflow and
+underflow.
 """
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ XMM0 = Slot(X86.offset("xmm"))
 MM_UPPER = 8                            # offset of a physical x87 register's sign and exponent
 ES = 1 << 7                             # FSW: an unmasked x87 exception is pending
 TOP = 7 << 11                           # FSW: number of the physical register that is ST(0)
+MASKS_SHIFT = 7                         # MXCSR: from an exception's flag to its mask
+BEFORE_RESULT = 7                       # MXCSR: IE DE ZE; unmasked, they stop the instruction before it computes
 ALL_VALID = 0xFF                        # FTW: no register is empty
 
 
@@ -104,9 +107,11 @@ def floating(b: Builder, asm: str, constraints: str, bits: int, *args: Value) ->
     write_host_mxcsr(b, before & ~MXCSR_FLAGS)
     result = b.host(asm, constraints, bits, *args)
     raised = read_host_mxcsr(b) & MXCSR_FLAGS
+    unmasked_flags = ~(b.field("mxcsr").trunc(32) >> MASKS_SHIFT)
+    stopped = (raised & unmasked_flags & BEFORE_RESULT).ne(0)
+    raised = b.select(stopped, raised & BEFORE_RESULT, raised)
     write_host_mxcsr(b, before | raised)
-    masks = b.field("mxcsr").trunc(32) >> 7
-    unmasked = (raised & ~masks).ne(0)
+    unmasked = (raised & unmasked_flags).ne(0)
     b.raise_if(unmasked & (b.field("cr4") & int(Cr4.OSXMMEXCPT)).eq(0), Vector.UD)
     b.raise_if(unmasked, Vector.XM)
     return result

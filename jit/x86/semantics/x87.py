@@ -11,7 +11,8 @@ from jit.x86.insn import Operand
 from jit.x86.semantics.vector import raise_pending
 from jit.x86.state import Cr0, Gpr, Mode, Vector
 from jit.x86.x87 import (
-    ALL_CONDITIONS, B, BASE, C0, C1, C2, C3, CLOBBERS, TOP_MASK, TOP_SHIFT, VALUE, Snippet, commit_text,
+    ALL_CONDITIONS, B, BASE, C0, C1, C2, C3, CLOBBERS, REMAINDER_STATUS, TOP_MASK, TOP_SHIFT, VALUE, Snippet,
+    commit_text,
 )
 
 FCW = Slot(BASE)
@@ -125,17 +126,22 @@ def fbstp(b: Builder, dst: Operand) -> None:
 
 
 def _store(b: Builder, body: str, dst: Operand, pop: int) -> None:
-    """`body` pops on the host whether the guest pops or not."""
+    """`body` pops on the host whether the guest pops or not.  What was in memory goes along, for an unmasked exception
+    keeps the host from storing."""
     bits = min(dst.bits, 64)
+    mov = f"mov{MOV_SUFFIX[bits]}"
     address = b.address(dst)
     remember(b, dst)
-    value = run(b, Snippet(f"{body}; mov{MOV_SUFFIX[bits]} {VALUE}($1), $0", loads=(0,), commit=False), out="=&r", bits=bits)
+    b.probe(address, dst.bits // 8)
+    old, setup = [b.mem_load(address, bits)], f"{mov} $2, {VALUE}($1)"
     if dst.bits == 80:
-        b.probe(address, 10)
-        b.mem_store(address, value)
+        old.append(b.mem_load(address + 8, 16))
+        setup += f"; movw $3, {VALUE + 8}($1)"
+    snippet = Snippet(body, loads=(0,), commit=False)
+    value = run(b, snippet, *old, setup=setup, finish=f"{mov} {VALUE}($1), $0", out="=&r", bits=bits)
+    b.mem_store(address, value)
+    if dst.bits == 80:
         b.mem_store(address + 8, b.host("movw ($1), $0", "=r,r,~{memory}", 16, b.slot_address(STORED_HIGH)))
-    else:
-        b.mem_store(address, value)
     b.host(commit_text("$0", pop), f"r,{CLOBBERS}", 0, b.slot_address(FCW))
 
 
@@ -180,8 +186,8 @@ IN_PLACE = {
     name: Snippet(name, loads=(0,), results=(0,), conditions=RANGE_LIMITED) for name in ("fsin", "fcos")
 } | {
     "fscale": Snippet("fscale", loads=(1, 0), results=(0,), discard=1),
-    "fprem": Snippet("fprem", loads=(1, 0), results=(0,), discard=1, conditions=ALL_CONDITIONS),
-    "fprem1": Snippet("fprem1", loads=(1, 0), results=(0,), discard=1, conditions=ALL_CONDITIONS),
+    **{name: Snippet(name, loads=(1, 0), results=(0,), discard=1, conditions=ALL_CONDITIONS,
+                     stopped_conditions=C1 | C2, status=REMAINDER_STATUS) for name in ("fprem", "fprem1")},
     "fyl2x": Snippet("fyl2x", loads=(1, 0), results=(0,), pop=1),
     "fyl2xp1": Snippet("fyl2xp1", loads=(1, 0), results=(0,), pop=1),
     "fpatan": Snippet("fpatan", loads=(1, 0), results=(0,), pop=1),
@@ -239,7 +245,7 @@ def fcomi(b: Builder, *operands: Operand) -> None:
     name = b.insn.mnemonic
     snippet = Snippet("fucomi %st(1), %st" if name.startswith("fu") else "fcomi %st(1), %st",
                       loads=(number(operands[-1]), 0), discard=2, pop=int(name.endswith("pi")))
-    b.flags.comparison(run(b, snippet, finish="lahf; movzbl %ah, %esi", out="=&{si}", bits=64))
+    b.flags.comparison(run(b, snippet, finish="lahf; movzbl %ah, %edi", out="=&{di}", bits=64))
 
 
 @semantics("fcmovb", "fcmove", "fcmovbe", "fcmovu", "fcmovnb", "fcmovne", "fcmovnbe", "fcmovnu")
