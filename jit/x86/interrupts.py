@@ -251,7 +251,9 @@ def deliver_protected(cpu: X86, vector, code, kind):
     if cpu.fault:
         return 1
     if descriptor_type(gate) == TASK_GATE:
-        return task_switch(cpu, gate >> 16 & 0xFFFF, Switch.CALL, code)
+        if kind < Event.EXCEPTION:
+            return switch_task(cpu, gate >> 16 & 0xFFFF, Switch.CALL, code)
+        return task_switch(cpu, gate >> 16 & 0xFFFF, Switch.CALL, code)         # raise_fault goes on with the new task's
     selector = gate >> 16 & 0xFFFF
     d = code_of_gate(cpu, selector)
     if cpu.fault:
