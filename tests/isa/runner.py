@@ -32,6 +32,7 @@ SIZES = {16: CodeSize.BITS16, 32: CodeSize.BITS32, 64: CodeSize.BITS64}
 FLAT_LIMIT, REAL_LIMIT = 0xFFFF_FFFF, 0xFFFF
 DATA_SEGMENT = SegmentAttribute.P | SegmentAttribute.S | SegmentAttribute.WRITABLE | SegmentAttribute.ACCESSED
 MASK64 = (1 << 64) - 1
+INT3 = 0xCC                                                 # what the code page is filled with
 offset = lru_cache(maxsize=None)(X86.offset)
 load64, store64 = REFERENCE["load64"], REFERENCE["store64"]
 
@@ -150,6 +151,7 @@ class Machine:
         self.put("pc", self.layout.entry)
         self.put("fault", 0)
         self.ram.fill(0)
+        self._copy_in(self.layout.code, bytes([INT3]) * PAGE_SIZE)
         self._copy_in(self.layout.entry, case.code)
         for base, content in state.memory.items():
             self._copy_in(base, content)
@@ -182,13 +184,16 @@ class Machine:
 
     # --- bytes
     def _copy_in(self, address: int, content: bytes) -> None:
-        for i, byte in enumerate(content):
-            at = address + i
-            self.ram.view[self.host[at & ~(PAGE_SIZE - 1)] - self.ram.address + at % PAGE_SIZE] = byte
+        """Bytes of one page, or of the two data pages, which lie side by side in RAM too."""
+        at = self._place(address)
+        self.ram.view[at:at + len(content)] = content
 
     def _copy_out(self, address: int, size: int) -> bytes:
-        return bytes(self.ram.view[self.host[at & ~(PAGE_SIZE - 1)] - self.ram.address + at % PAGE_SIZE]
-                     for at in range(address, address + size))
+        at = self._place(address)
+        return bytes(self.ram.view[at:at + size])
+
+    def _place(self, address: int) -> int:
+        return self.host[address & ~(PAGE_SIZE - 1)] - self.ram.address + address % PAGE_SIZE
 
     def _put_wide(self, offset: int, value: int, size: int) -> None:
         self.cpu.view[offset:offset + size] = value.to_bytes(size, "little")

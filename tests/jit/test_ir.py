@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import ctypes
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 import llvmlite.binding as llvm
@@ -55,7 +55,7 @@ def _function(name: str, bits: int) -> str:
     return "\n".join([*lines, "ret i64 %w", "}"])
 
 
-@lru_cache(maxsize=None)
+@cache
 def engine() -> llvm.ExecutionEngine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
