@@ -63,9 +63,9 @@ class I8042(Device):
         self.ram[0] = KEYBOARD_INTERRUPT | AUX_INTERRUPT
         self.output_port = OUT_RESET | OUT_A20 | OUT_ONES
         self.data = 0
-        self.from_aux = False
         self.awaiting = 0  # the controller command whose parameter comes next at the data port
-        self.replies: list[tuple[int, bool]] = []  # the controller's own bytes, and whether they pass as the mouse's
+        self.reply: tuple[int, bool] | None = None  # the controller's own byte, and whether it passes as the mouse's
+        self.buffer_is_reply = False
 
     def reset(self) -> None:
         self._clear()
@@ -89,6 +89,7 @@ class I8042(Device):
         """The data port: takes the byte out of the output buffer."""
         value = self.data
         self.status &= ~(OUTPUT_FULL | AUX_OUTPUT_FULL)
+        self.buffer_is_reply = False
         self._drive_lines()
         self._fill()
         return value
@@ -97,8 +98,9 @@ class I8042(Device):
         """Put the next waiting byte into the output buffer if that is empty."""
         if self.status & OUTPUT_FULL:
             return
-        if self.replies:
-            self._put(*self.replies.pop(0))
+        if self.reply is not None:
+            self._put(*self.reply)
+            self.reply, self.buffer_is_reply = None, True
         elif self.keyboard.has_data() and not self.command_byte & KEYBOARD_DISABLE:
             self._put(self._translated(self.keyboard), aux=False)
         elif self.mouse.has_data() and not self.command_byte & AUX_DISABLE:
@@ -115,11 +117,15 @@ class I8042(Device):
 
     def _put(self, value: int, aux: bool) -> None:
         self.data = value
-        self.status |= OUTPUT_FULL | AUX_OUTPUT_FULL * aux
+        self.status = self.status & ~AUX_OUTPUT_FULL | OUTPUT_FULL | AUX_OUTPUT_FULL * aux
+        self.buffer_is_reply = False
         self._drive_lines()
 
     def _reply(self, value: int, aux: bool = False) -> None:
-        self.replies.append((value, aux))
+        """The controller has a byte of its own: it overwrites one that was not read, and waits for a device's."""
+        self.reply = (value, aux)
+        if self.buffer_is_reply:
+            self.status &= ~OUTPUT_FULL
         self._fill()
 
     def _drive_lines(self) -> None:

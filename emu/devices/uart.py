@@ -47,7 +47,7 @@ class Uart16550(Device):
         self.clock = clock
         self.fifo: list[int] = []
         self.scratch = 0
-        self.break_sent = False
+        self.last_received = 0  # what RBR shows again when it is read while empty, without FIFOs
         self._timer = clock.timer(self._timed_out)
         self._clear()
         self.chardev = chardev or Chardev()
@@ -158,7 +158,11 @@ class Uart16550(Device):
         self.msr = lines | self.msr & ~MSR_LINES | deltas
 
     def _read_rbr(self) -> int:
-        byte = self.fifo.pop(0) if self.fifo else 0
+        if self.fifo:
+            self.last_received = self.fifo.pop(0)
+            byte = self.last_received
+        else:
+            byte = 0 if self.fcr & FCR_ENABLE else self.last_received
         if not self.fifo:
             self.lsr &= ~LSR_DR
         self._stop_timeout()

@@ -271,3 +271,12 @@ def test_reset_returns_to_power_on(pc):
     pc.keyboard(0xFF)
     pc.kbc.reset()
     assert (pc.status, pc.irq1.level, pc.drain()) == (0x18, 0, [])
+
+
+def test_controller_reply_overwrites_an_unread_reply_but_waits_for_a_key(pc):
+    pc.command(0xAA)
+    pc.command(0xAB)
+    assert pc.drain() == [0x00]
+    pc.kbc.keyboard.key(0x1E, True)
+    pc.command(0xAA)
+    assert pc.drain() == [0x1C, 0x55]

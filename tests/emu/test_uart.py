@@ -242,3 +242,10 @@ def test_break_is_a_null_with_the_indicator(port):
 def test_character_time_follows_the_format(port, lcr, bits):
     port.set(LCR, lcr)
     assert port.uart.character_ns == int(bits * 1_000_000_000 * 12 / 115200)
+
+
+def test_empty_receive_buffer_shows_the_last_character_without_fifos_and_zero_with(port):
+    port.type(b"a")
+    assert [port.get(RBR), port.get(RBR)] == [0x61, 0x61]
+    port.set(FCR, 0x01)
+    assert port.get(RBR) == 0
