@@ -25,9 +25,14 @@ class MachineEntry:
     default: bool = False
 
     def load(self) -> Any:
-        """The machine's class."""
+        """The machine's class.  Raises UnknownMachine when its module is not there."""
         module, _, attribute = self.path.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name not in (module, module.partition(".")[0]):
+                raise
+            raise UnknownMachine(f"machine type '{self.alias}' is not implemented yet") from None
 
     @property
     def info(self) -> dict[str, Any]:

@@ -241,7 +241,7 @@ class HostX86Cpu(X86Cpu):
 def _define(model: models.Model) -> type[X86Cpu]:
     attributes = {"name": model.name + TYPE_SUFFIX, "model_definition": model, "__module__": __name__,
                   "__doc__": model.model_id or model.name}  # fmt: skip
-    return type(X86Cpu)(model.name, (X86Cpu,), attributes)
+    return type(model.name, (X86Cpu,), attributes)
 
 
 MODEL_CLASSES: dict[str, type[X86Cpu]] = {"max": MaxX86Cpu, "host": HostX86Cpu, "base": BaseX86Cpu}

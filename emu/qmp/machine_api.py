@@ -5,7 +5,8 @@ Methods may raise QmpError or emu.qom.ObjectError: both reach the client as an e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from emu.qmp.events import EventHub
@@ -91,5 +92,5 @@ class Context:
     """What a command may use: the machine, and the monitors' own affairs."""
 
     machine: MachineApi
-    chardevs: list[ChardevInfo] = field(default_factory=list)
+    chardevs: Callable[[], list[ChardevInfo]] = list
     current_cpu: int = 0  # HMP's `cpu N`

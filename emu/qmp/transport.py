@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import selectors
 import socket
 import stat
@@ -20,6 +21,7 @@ from typing import Any
 OUTPUT_LIMIT = 16 << 20  # bytes
 CHUNK = 1 << 16  # bytes a read, so that a flood of input cannot hold up the guest
 SOCKET_MODE = 0o600
+PIPE_SAFE_WRITE = 512  # bytes that a descriptor takes without blocking once select calls it writable
 
 
 class TransportError(Exception):
@@ -82,7 +84,9 @@ class StdioTransport(Transport):
 
     def __init__(self, label: str, signals: bool = True):
         super().__init__(label, "stdio")
-        self._signals, self._saved = signals, None
+        self._signals = signals
+        self._saved: list[Any] | None = None
+        self._output = bytearray()
         self._poller: Poller | None = None
 
     def open(self, poller: Poller) -> None:
@@ -113,15 +117,23 @@ class StdioTransport(Transport):
         self.on_close()
 
     def write(self, data: bytes) -> None:
-        try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except (BrokenPipeError, BlockingIOError):
-            pass
+        self._output += data
+        self.flush()
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+        while self._output and select.select([], [sys.stdout.fileno()], [], 0)[1]:
+            try:
+                sent = os.write(sys.stdout.fileno(), self._output[:PIPE_SAFE_WRITE])
+            except OSError:  # the reader is gone
+                sent = len(self._output)
+            del self._output[:sent]
 
     def close(self) -> None:
+        self.flush()
         if self._poller is not None:
             self._poller.forget(sys.stdin.fileno())
+            self._poller = None
             StdioTransport.in_use = False
         if self._saved is not None:
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._saved)

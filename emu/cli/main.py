@@ -1,0 +1,163 @@
+"""Entry points: `numachine-system-x86_64`, which is QEMU's command line, and `numachine` with subcommands.
+
+Errors are one line on stderr and exit status 1; a traceback is a defect.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from emu import log
+from emu.chardev import Chardev
+from emu.cli.consoles import Consoles
+from emu.cli.machines import find_machine
+from emu.cli.options import EarlyExit, OptionError, Options, parse
+from emu.cpu_models.option import find_model
+from emu.qmp.errors import QmpError
+from emu.qmp.machine_api import MachineApi
+from emu.qmp.transport import TransportError
+from emu.qom import ObjectError, list_types
+
+PAUSED_WAIT = 0.1  # seconds between looks at the signal flag while the guest is stopped
+USER_ERRORS = (OptionError, TransportError, ObjectError, QmpError, ValueError, OSError)
+DEMO = "machines.demo:main"
+
+USAGE = """usage: numachine COMMAND
+
+  numachine demo [OPTIONS]     boot the embedded guest and plug CPUs into it
+  numachine run [OPTIONS]      the system emulator; same options as numachine-system-x86_64 (-h lists them)
+  numachine --version"""
+
+
+class SystemMachine(MachineApi, Protocol):
+    """What the command line needs of a machine's class beyond the monitors' needs."""
+
+    @classmethod
+    def from_options(cls, options: Options, serials: list[Chardev]) -> SystemMachine:
+        """Build it; -device CPUs included.  Raises any of USER_ERRORS with the text for the user."""
+
+    def run_slice(self) -> float:
+        """Run the guest for some milliseconds; returns the seconds for which it has nothing to do (0: run again)."""
+
+    def close(self) -> None: ...
+
+
+def system_x86_64(arguments: Sequence[str] | None = None) -> int:
+    """The system emulator.  Returns the exit status."""
+    program = os.path.basename(sys.argv[0]) or "numachine-system-x86_64"
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        options.program = program
+        return run(options)
+    except EarlyExit as text:
+        print(text)
+        return 0
+    except USER_ERRORS as error:
+        print(f"{program}: {_message(error)}", file=sys.stderr)
+        return 1
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"could not open '{error.filename}': {error.strerror}"
+    return str(error)
+
+
+def numachine(arguments: Sequence[str] | None = None) -> int:
+    """The front door: demo, run.  Returns the exit status."""
+    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
+    if command == "run":
+        return system_x86_64(rest)
+    if command == "demo":
+        module, _, function = DEMO.partition(":")
+        return getattr(importlib.import_module(module), function)(rest) or 0
+    if command in ("--version", "-version"):
+        return system_x86_64(["-version"])
+    print(USAGE, file=sys.stdout if command in ("-h", "--help", "help") else sys.stderr)
+    return 0 if command in ("-h", "--help", "help") else 1
+
+
+def run(options: Options) -> int:
+    """Make the machine, connect its users, and run it to its end."""
+    set_up_log(options)
+    if options.cpu is not None:
+        find_model(options.cpu.split(",")[0])
+    consoles = Consoles(options)
+    machine: Any = None
+    signals = SignalWatch()
+    try:
+        machine_class = find_machine(options.machine).load()
+        warn_about_globals(options)
+        machine = machine_class.from_options(options, consoles.open_serials())
+        consoles.attach(machine)
+        write_pidfile(options)
+        if not options.start_paused:
+            machine.run_control.start()
+        return main_loop(machine, consoles, signals, options.program)
+    finally:
+        signals.stop()
+        consoles.close()
+        if machine is not None:
+            machine.close()
+
+
+def main_loop(machine: SystemMachine, consoles: Consoles, signals: SignalWatch, program: str) -> int:
+    """Guest slices and users' wishes in turn until the machine ends.  Returns the exit status."""
+    control = machine.run_control
+    while control.exit_code is None:
+        idle = machine.run_slice() if control.running else PAUSED_WAIT
+        consoles.poll(min(idle, PAUSED_WAIT))
+        machine.events.poll()
+        if signals.received:
+            print(f"{program}: terminating on signal {signals.received}", file=sys.stderr)
+            control.quit("host-signal")
+    return control.exit_code
+
+
+class SignalWatch:
+    """Notes SIGINT, SIGTERM and SIGHUP instead of dying by them."""
+
+    WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._saved: dict[int, Any] = {}
+        try:
+            self._saved = {number: signal.signal(number, self._note) for number in self.WATCHED}
+        except ValueError:  # not the main thread: whoever embeds us handles signals
+            pass
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.received = number
+
+    def stop(self) -> None:
+        """Give the signals back to whom they belonged."""
+        for number, handler in self._saved.items():
+            signal.signal(number, handler)
+
+
+def set_up_log(options: Options) -> None:
+    """-d and -D."""
+    log.enable(options.log_items)
+    if options.log_file:
+        file = open(options.log_file, "w", buffering=1)  # noqa: SIM115 open until the process ends
+        log.sink = lambda line: print(line, file=file)
+
+
+def warn_about_globals(options: Options) -> None:
+    """A -global for a type that does not exist is a slip of the pen, but no error."""
+    known = {cls.name for cls in list_types(abstract=True)}
+    for each in options.globals:
+        if each.type_name not in known:
+            options.warn(f"global {each.type_name}.{each.property} has invalid class name")
+
+
+def write_pidfile(options: Options) -> None:
+    if options.pidfile:
+        with open(options.pidfile, "w") as file:
+            file.write(f"{os.getpid()}\n")

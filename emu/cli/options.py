@@ -1,0 +1,470 @@
+"""The command line of the system emulator: QEMU's options, one table, parsed into a typed Options.
+
+Single and double dashes mean the same.  Errors carry the option they came from, so that one line tells what is wrong.
+Values are checked here as far as no machine is needed; -smp, -cpu and -device are checked when the machine is made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import uuid as uuid_module
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from emu.cli.machines import UnknownMachine, default_machine, find_machine
+from emu.cpu_models.option import Global
+from emu.log import MASKS
+from emu.qom import parse_size
+
+DEFAULT_MEMORY = 128 << 20  # bytes
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+class OptionError(Exception):
+    """A command line that cannot be used; the text is for the user."""
+
+
+class EarlyExit(Exception):
+    """-h, -version, -machine help: print the text and end with status 0."""
+
+
+@dataclass(frozen=True)
+class DeviceOption:
+    """-device DRIVER,id=ID,PROPERTY=VALUE..."""
+
+    driver: str
+    id: str | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MonitorOption:
+    """A monitor: `control` is QMP, otherwise the human one; `where` is a transport or "chardev:ID"."""
+
+    where: str
+    control: bool
+    pretty: bool = False
+
+
+@dataclass
+class Options:
+    """Everything that the command line said.  Sizes are bytes; None is "not given"."""
+
+    machine: str = ""  # full name, for instance pc-i440fx-7.2
+    machine_properties: dict[str, str] = field(default_factory=dict)
+    cpu: str | None = None
+    smp: str = ""
+    memory: int = DEFAULT_MEMORY
+    kernel: str | None = None
+    initrd: str | None = None
+    append: str = ""
+    bios: str | None = None
+    serial: list[str] = field(default_factory=list)
+    debugcon: str | None = None
+    monitors: list[MonitorOption] = field(default_factory=list)
+    chardevs: dict[str, dict[str, str]] = field(default_factory=dict)
+    devices: list[DeviceOption] = field(default_factory=list)
+    globals: list[Global] = field(default_factory=list)
+    start_paused: bool = False
+    no_reboot: bool = False
+    no_shutdown: bool = False
+    acpi: bool = True
+    log_items: list[str] = field(default_factory=list)
+    log_file: str | None = None
+    rtc_base: str = "utc"  # "utc", "localtime" or a date such as 2006-06-17T16:01:21
+    rtc_clock: str = "host"
+    icount: str | None = None
+    name: str | None = None
+    uuid: str = NIL_UUID
+    pidfile: str | None = None
+    nographic: bool = False
+    nodefaults: bool = False
+    ignored: list[str] = field(default_factory=list)
+    program: str = "numachine-system-x86_64"  # as messages begin
+
+    def warn(self, message: str) -> None:
+        """Tell the user on stderr, as QEMU does."""
+        print(f"{self.program}: warning: {message}", file=sys.stderr)
+
+
+# -- pieces of syntax --------------------------------------------------------------------------------------------
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas; a doubled comma is a comma."""
+    return [item.replace("\0", ",") for item in text.replace(",,", "\0").split(",")]
+
+
+def key_values(text: str, first: str | None = None) -> dict[str, str]:
+    """ "a=1,b" as a dictionary; `first` names a bare first item, later bare ones are "on", "nob" is b=off."""
+    values: dict[str, str] = {}
+    for position, item in enumerate(split_list(text)):
+        name, has_value, value = item.partition("=")
+        if has_value:
+            values[name] = value
+        elif position == 0 and first is not None:
+            values[first] = item
+        elif item:
+            values[name] = "on"
+    return values
+
+
+def memory_size(text: str) -> int:
+    """Bytes of -m: a bare number counts in MiB.  Raises OptionError."""
+    try:
+        return parse_size(text, default_unit="m")
+    except ValueError:
+        raise OptionError("Parameter 'size' expects a non-negative number below 2^64\n"
+                          "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+                          "and exabytes, respectively.") from None  # fmt: skip
+
+
+# -- the table ---------------------------------------------------------------------------------------------------
+
+Handler = Callable[[Options, str], None]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.  `argument` is its synopsis; an option without one takes none."""
+
+    names: tuple[str, ...]
+    argument: str
+    help: str
+    apply: Handler
+
+
+TABLE: list[Option] = []
+MACHINE_PROPERTIES_IGNORED = {"usb", "dump-guest-core", "memory-backend", "graphics", "vmport", "smm", "nvdimm", "hpet",
+                              "kernel-irqchip", "kernel_irqchip", "mem-merge", "hmat", "pit", "pic", "i8042", "sata"}  # fmt: skip
+
+
+def option(names: str, argument: str, help: str) -> Callable[[Handler], Handler]:
+    """Decorator: the function handles these spellings."""
+
+    def register(function: Handler) -> Handler:
+        TABLE.append(Option(tuple(names.split()), argument, help, function))
+        return function
+
+    return register
+
+
+@option("h help", "", "display this help and exit")
+def _help(options: Options, value: str) -> None:
+    raise EarlyExit(help_text())
+
+
+@option("version", "", "display version information and exit")
+def _version(options: Options, value: str) -> None:
+    from emu.qmp.version import PACKAGE, QEMU_VERSION_TEXT
+
+    raise EarlyExit(f"QEMU emulator version {QEMU_VERSION_TEXT} compatible ({PACKAGE})")
+
+
+@option("M machine", "[type=]name[,prop=value[,...]]", "machine type and its properties (accel=tcg, acpi=on|off)")
+def _machine(options: Options, value: str) -> None:
+    from emu.cli.machines import machine_help
+
+    given = key_values(value, "type")
+    name = given.pop("type", "")
+    if name in ("help", "?"):
+        raise EarlyExit(machine_help())
+    if name:
+        options.machine = find_machine(name).name
+    for prop, setting in given.items():
+        _machine_property(options, prop, setting)
+
+
+def _machine_property(options: Options, name: str, value: str) -> None:
+    if name == "accel":
+        _accelerator(value.split(":"))
+    elif name == "acpi":
+        options.acpi = value != "off"
+    elif name not in MACHINE_PROPERTIES_IGNORED:
+        raise OptionError(f"Property '{options.machine or default_machine().name}-machine.{name}' not found")
+    options.machine_properties[name] = value
+
+
+def _accelerator(names: list[str]) -> None:
+    if "tcg" in names:
+        return
+    if set(names) & {"kvm", "hvf", "whpx", "xen", "nvmm", "hax"}:
+        raise OptionError(f"{names[0]} is not available: numachine emulates the processor itself; use -accel tcg or "
+                          "leave the option out")  # fmt: skip
+    raise OptionError(f"invalid accelerator {names[0]}")
+
+
+@option("accel", "name", "accelerator; the only one is tcg")
+def _accel(options: Options, value: str) -> None:
+    _accelerator([key_values(value, "accel")["accel"]])
+
+
+@option("enable-kvm", "", "not available")
+def _enable_kvm(options: Options, value: str) -> None:
+    _accelerator(["kvm"])
+
+
+@option("cpu", "model[,+feature][,-feature][,prop=value]", "processor model ('help' lists them)")
+def _cpu(options: Options, value: str) -> None:
+    if value in ("help", "?"):
+        from emu.cpu_models import model_names
+
+        raise EarlyExit("Available CPUs:\n" + "\n".join(f"x86 {name}" for name in model_names()))
+    if not value:
+        raise OptionError("-cpu option cannot be empty")
+    options.cpu = value
+
+
+@option("smp", "[[cpus=]n][,maxcpus=n][,sockets=n][,dies=n][,cores=n][,threads=n]", "number and topology of processors")
+def _smp(options: Options, value: str) -> None:
+    options.smp = f"{options.smp},{value}" if options.smp and "=" in value.split(",")[0] else value
+
+
+@option("m", "[size=]megs", "size of the memory, in MiB unless it has a suffix")
+def _memory(options: Options, value: str) -> None:
+    given = key_values(value, "size")
+    for name in given:
+        if name not in ("size", "slots", "maxmem"):
+            raise OptionError(f"Invalid parameter '{name}'")
+    if "slots" in given or "maxmem" in given:
+        raise OptionError("memory hot-plug (slots, maxmem) is not supported")
+    options.memory = memory_size(given.get("size", "")) or DEFAULT_MEMORY
+
+
+def _text(attribute: str) -> Handler:
+    return lambda options, value: setattr(options, attribute, value)
+
+
+def _set(attribute: str, setting: Any = True) -> Handler:
+    return lambda options, value: setattr(options, attribute, setting)
+
+
+option("kernel", "file", "boot this kernel directly")(_text("kernel"))
+option("initrd", "file", "initial RAM disk for -kernel")(_text("initrd"))
+option("append", "text", "command line for -kernel")(_text("append"))
+option("bios", "file", "firmware image")(_text("bios"))
+option("S", "", "do not start the processors at once (use 'cont')")(_set("start_paused"))
+option("no-reboot", "", "exit instead of rebooting")(_set("no_reboot"))
+option("no-shutdown", "", "stop instead of exiting when the guest powers off")(_set("no_shutdown"))
+option("no-acpi", "", "as -machine acpi=off")(_set("acpi", False))
+option("nodefaults", "", "no default serial port, monitor or devices")(_set("nodefaults"))
+option("nographic", "", "no display; serial port and monitor share the terminal")(_set("nographic"))
+option("D", "file", "write the log to a file instead of stderr")(_text("log_file"))
+option("pidfile", "file", "write the process id to a file")(_text("pidfile"))
+option("debugcon", "dev", "debug console (port 0xE9 or 0x402) to a character device")(_text("debugcon"))
+option("icount", "[shift=n|auto]", "accepted: virtual time always counts instructions")(_text("icount"))
+
+
+@option("d", "item1[,...]", "log these items (guest_errors, unimp, int, cpu_reset, in_asm, ...)")
+def _log(options: Options, value: str) -> None:
+    if value in ("help", "?"):
+        raise EarlyExit("Log items (comma separated):\n" + "\n".join(f"{k:<15} {v}" for k, v in MASKS.items()))
+    unknown = [item for item in value.split(",") if item not in MASKS]
+    if unknown:
+        raise OptionError(f"no log item called '{unknown[0]}'; -d help lists them")
+    options.log_items += value.split(",")
+
+
+@option("display", "type", "the only display is none")
+def _display(options: Options, value: str) -> None:
+    if value.split(",")[0] != "none":
+        raise OptionError(f"Parameter 'type' does not accept value '{value}'")
+
+
+@option("serial", "dev", "serial port to a character device (stdio, mon:stdio, file:PATH, unix:PATH, chardev:ID, null)")
+def _serial(options: Options, value: str) -> None:
+    options.serial.append(value)
+
+
+@option("monitor", "dev", "human monitor on a character device")
+def _monitor(options: Options, value: str) -> None:
+    options.monitors.append(MonitorOption(value, control=False))
+
+
+@option("qmp", "dev", "QMP monitor on a character device (unix:PATH,server=on,wait=off)")
+def _qmp(options: Options, value: str) -> None:
+    options.monitors.append(MonitorOption(value, control=True))
+
+
+@option("qmp-pretty", "dev", "as -qmp, with indented output")
+def _qmp_pretty(options: Options, value: str) -> None:
+    options.monitors.append(MonitorOption(value, control=True, pretty=True))
+
+
+@option("chardev", "backend,id=id[,...]", "character device: null, stdio, file (path=), socket (path= or host=, port=)")
+def _chardev(options: Options, value: str) -> None:
+    given = key_values(value, "backend")
+    if "id" not in given:
+        raise OptionError("chardev: no id specified")
+    if given["id"] in options.chardevs:
+        raise OptionError(f"Duplicate ID '{given['id']}' for chardev")
+    options.chardevs[given["id"]] = given
+
+
+@option("mon", "[chardev=]id[,mode=readline|control][,pretty=on|off]", "monitor on a -chardev")
+def _mon(options: Options, value: str) -> None:
+    given = key_values(value, "chardev")
+    mode = given.get("mode", "readline")
+    if mode not in ("readline", "control"):
+        raise OptionError(f'unknown monitor mode "{mode}"')
+    where = f"chardev:{given.get('chardev', '')}"
+    options.monitors.append(MonitorOption(where, mode == "control", given.get("pretty") == "on"))
+
+
+@option("device", "driver[,prop=value][,...]", "add a device: a CPU, isa-debug-exit, ...")
+def _device(options: Options, value: str) -> None:
+    try:
+        given = json.loads(value) if value.startswith("{") else key_values(value, "driver")
+    except json.JSONDecodeError as error:
+        raise OptionError(f"JSON parse error, {error.msg}") from None
+    if "driver" not in given:
+        raise OptionError("Parameter 'driver' is missing")
+    options.devices.append(DeviceOption(given.pop("driver"), given.pop("id", None), given))
+
+
+@option("global", "driver.property=value", "default for a property of all devices of a type")
+def _global(options: Options, value: str) -> None:
+    match = re.fullmatch(r"([^=]+)\.([^.=]+)=(.*)", value)
+    if not match:
+        raise OptionError(f"Invalid parameter '{value}'")
+    options.globals.append(Global(match[1], match[2], match[3]))
+
+
+@option("rtc", "[base=utc|localtime|date][,clock=host|rt|vm]", "initial time and clock of the real-time clock")
+def _rtc(options: Options, value: str) -> None:
+    given = key_values(value)
+    options.rtc_base = given.get("base", options.rtc_base)
+    options.rtc_clock = given.get("clock", options.rtc_clock)
+    if options.rtc_base in ("utc", "localtime"):
+        return
+    try:
+        datetime.fromisoformat(options.rtc_base)
+    except ValueError:
+        raise OptionError("invalid datetime format\nvalid formats: '2006-06-17T16:01:21' or '2006-06-17'") from None
+
+
+@option("name", "[guest=]name[,process=...][,debug-threads=on|off]", "name of the virtual machine")
+def _name(options: Options, value: str) -> None:
+    given = key_values(value, "guest")
+    for parameter in given:
+        if parameter not in ("guest", "process", "debug-threads"):
+            raise OptionError(f"Invalid parameter '{parameter}'")
+    options.name = given.get("guest", options.name)
+
+
+@option("uuid", "uuid", "identity of the virtual machine")
+def _uuid(options: Options, value: str) -> None:
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+        raise OptionError("failed to parse UUID string: wrong format")
+    options.uuid = str(uuid_module.UUID(value))
+
+
+# Options whose only supported meaning is what happens anyway.
+ACCEPTED = {"vga": {"none", "std"}, "net": {"none"}, "nic": {"none"}, "parallel": {"none", "null"}}
+
+
+def _accepted(name: str) -> Handler:
+    def check(options: Options, value: str) -> None:
+        if value.split(",")[0] not in ACCEPTED[name]:
+            raise OptionError(f"not supported; accepted are {', '.join(sorted(ACCEPTED[name]))}")
+
+    return check
+
+
+for _name_, _help_ in (("vga", "none or std"), ("net", "none"), ("nic", "none"), ("parallel", "none")):
+    option(_name_, "type", f"{_help_}; accepted for compatibility")(_accepted(_name_))
+
+
+def _ignore(options: Options, value: str) -> None:
+    options.ignored.append(value)
+
+
+option("no-user-config nodefconfig no-hpet usb no-fd-bootchk", "", "accepted for compatibility")(_ignore)
+option("boot overcommit sandbox msg L k audiodev", "arg", "accepted for compatibility")(_ignore)
+
+
+def _missing(what: str) -> Handler:
+    def refuse(options: Options, value: str) -> None:
+        raise OptionError(f"{what} not supported")
+
+    return refuse
+
+
+option("drive blockdev hda hdb hdc hdd cdrom fda fdb pflash", "arg", "not supported")(_missing("disks are"))
+option("netdev", "arg", "not supported")(_missing("network devices are"))
+option("incoming loadvm", "arg", "not supported")(_missing("migration and snapshots are"))
+option("daemonize", "", "not supported")(_missing("running in the background is"))
+option("s", "", "not supported")(_missing("the gdb server is"))
+option("gdb", "dev", "not supported")(_missing("the gdb server is"))
+
+BY_NAME = {name: each for each in TABLE for name in each.names}
+
+
+# -- parsing -----------------------------------------------------------------------------------------------------
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Options from the arguments after the program's name.  Raises OptionError, EarlyExit."""
+    options = Options()
+    remaining = list(arguments)
+    while remaining:
+        word = remaining.pop(0)
+        if not word.startswith("-") or word == "-":
+            raise OptionError(f"{word}: not an option; disk images are not supported")
+        found = BY_NAME.get(word[2:] if word.startswith("--") else word[1:])
+        if found is None:
+            raise OptionError(f"{word}: invalid option")
+        if found.argument and not remaining:
+            raise OptionError(f"{word}: requires an argument")
+        value = remaining.pop(0) if found.argument else ""
+        _apply(found, options, word, value)
+    _complete(options)
+    return options
+
+
+# Errors about these do not repeat the option: that is how QEMU words them, and scripts match it.
+WITHOUT_PREFIX = ("M", "machine", "cpu", "rtc")
+
+
+def _apply(found: Option, options: Options, word: str, value: str) -> None:
+    try:
+        found.apply(options, value)
+    except UnknownMachine as error:
+        raise OptionError(str(error)) from None
+    except OptionError as error:
+        if found.names[0] in WITHOUT_PREFIX:
+            raise
+        raise OptionError(f"{word}{' ' if value else ''}{value}: {error}") from None
+
+
+def _complete(options: Options) -> None:
+    """Defaults that depend on other options, and checks across options."""
+    options.machine = options.machine or default_machine().name
+    for what in ("initrd", "append"):
+        if getattr(options, what) and not options.kernel:
+            raise OptionError(f"-{what} only allowed with -kernel option")
+    for monitor in options.monitors:
+        id = monitor.where.removeprefix("chardev:")
+        if monitor.where.startswith("chardev:") and id not in options.chardevs:
+            raise OptionError(f'chardev "{id}" not found')
+    human = any(not monitor.control for monitor in options.monitors)
+    if options.nographic and not options.nodefaults:
+        if not options.serial:
+            options.serial.append("stdio" if human else "mon:stdio")
+        elif not human and not any(serial.startswith("mon:") for serial in options.serial):
+            options.monitors.append(MonitorOption("stdio", control=False))
+    options.serial = [serial for serial in options.serial if serial != "none"]
+
+
+def help_text() -> str:
+    """The text of -h."""
+    lines = ["usage: numachine-system-x86_64 [options]", "", "Options (one dash or two):"]
+    for each in TABLE:
+        if each.help not in ("not supported", "not available"):
+            spelling = " or ".join(f"-{name}" for name in each.names)
+            lines.append(f"{spelling} {each.argument}".rstrip() + f"\n        {each.help}")
+    return "\n".join(lines)
