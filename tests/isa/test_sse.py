@@ -6,6 +6,7 @@ import pytest
 from jit.x86.state import Cr0, Cr4, Mode, Vector
 from tests.isa.vector_cases import disagreements, instruction, vector_cases
 from tests.oracle import native, unicorn_oracle
+from tests.oracle.assembler import assemble
 from tests.oracle.known import unicorn_is_wrong
 from tests.oracle.state import FLAT, MXCSR_RESET, TW_ALL_EMPTY, Case, State
 
@@ -60,6 +61,31 @@ def test_a_vector_access_that_faults_leaves_everything_as_it_was() -> None:
 
 
 VECTOR_MNEMONICS = {case.form.split()[0] for group in ("mmx", "sse") for case in vector_cases(group, 64, 1)}
+
+
+@pytest.mark.skipif(not native.available(), reason="this host cannot run x86-64 code")
+def test_crc32_does_what_the_host_cpu_does() -> None:
+    cases = vector_cases("integer", 64, 10, lambda case: case.form.startswith("crc32"))
+    assert cases
+    found = disagreements(cases, native.run_many(cases))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("text", (
+    "aesenc xmm1, xmm2", "aesenclast xmm1, xmm2", "aesdec xmm1, xmm2", "aesdeclast xmm1, xmm2", "aesimc xmm1, xmm2",
+    "aeskeygenassist xmm1, xmm2, 27", "pclmulqdq xmm1, xmm2, 0", "pclmulqdq xmm1, xmm2, 17"))
+def test_cipher_instructions_do_what_unicorn_does(text: str) -> None:
+    values = [0x0123_4567_89AB_CDEF * (i + 3) << 61 & (1 << 128) - 1 for i in range(16)]
+    actual = instruction(text, xmm_state(*values)).state
+    expected = unicorn_oracle.run(Case(text, assemble(text), 64, start_of(values))).state
+    assert actual.xmm[1] == expected.xmm[1] != values[1]
+
+
+def start_of(values: list[int]) -> State:
+    state = xmm_state(*values)
+    state.memory = {window.base: bytes(window.size) for window in FLAT.windows}
+    state.rip = FLAT.entry
+    return state
 
 
 # --- MXCSR
