@@ -10,16 +10,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emu import log
-from jit.engine import Vcpu
-from jit.state import NO_ERROR_CODE, Exit, Request
-from jit.x86.state import Cr0, Flag, Gpr, Seg, SegmentAttribute, Vector
+from emu.clock import Clock
+from emu.devices.apic_bus import ApicBus
+from emu.devices.lapic import LocalApic
+from jit.engine import Engine
+from jit.state import Exit, Request
+from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Seg, SegmentAttribute, Vector
 from jit.x86.system_ops import SystemOp
 
 if TYPE_CHECKING:
     from emu.cpu_models import X86Cpu
-    from emu.devices.lapic import LocalApic
 
-KIND_EXTERNAL, KIND_NMI = 3, 4
 RESET_EIP = 0xFFF0
 RESET_CS_SELECTOR, RESET_CS_BASE = 0xF000, 0xFFFF_0000
 DR6_RESET, DR7_RESET = 0xFFFF_0FF0, 0x400
@@ -28,32 +29,45 @@ FCW_RESET, FCW_FNINIT = 0x0040, 0x037F
 MXCSR_RESET = 0x1F80
 FIXED_MTRR_CAP = 0x508
 ALL_ONES = (1 << 64) - 1
+A20 = 1 << 20
 DATA_ACCESS = int(SegmentAttribute.P | SegmentAttribute.S | SegmentAttribute.WRITABLE | SegmentAttribute.ACCESSED)
 CODE_ACCESS = DATA_ACCESS | int(SegmentAttribute.CODE)
 LDT_TYPE, BUSY_TSS_TYPE = 2 << 8, 11 << 8
-REAL_LIMIT = 0xFFFF
+REAL_LIMIT, FLAT_LIMIT = 0xFFFF, 0xFFFF_FFFF
 EXTENDED_LEAVES = 0x8000_0000
 
 
 class X86Vcpu:
-    """One vCPU.  `model` is its CPU object, realized; `apic` its local APIC."""
+    """One vCPU and its local APIC.  `model` is its CPU object, realized.
 
-    def __init__(self, vcpu: Vcpu, model: X86Cpu, apic: LocalApic, pic_acknowledge: Callable[[], int | None]):
-        self.vcpu, self.model, self.apic = vcpu, model, apic
-        self.state = vcpu.state
-        self.pic_acknowledge = pic_acknowledge
-        self.pic_intr = 0
-        self.nmi_pending = False
-        self.init_pending = False
+    `acknowledge_pic()` is the INTA cycle of the 8259 pair, which reaches this CPU through the APIC's LINT0 pin.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: X86Cpu,
+        apic_bus: ApicBus,
+        clock: Clock,
+        *,
+        bsp: bool,
+        acknowledge_pic: Callable[[], int],
+    ) -> None:
+        self.engine, self.model, self.apic_bus, self.acknowledge_pic = engine, model, apic_bus, acknowledge_pic
+        self.vcpu = engine.add_cpu()
+        self.state = self.vcpu.state
+        self.nmi_pending = self.init_pending = False
         self.sipi_vector: int | None = None
         self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None
-        self.on_changed: Callable[[], None] = lambda: None
-        self.breakpoints: set[int] = set()
-        apic.on_change = self.attention
-        apic.on_init = self.request_init
-        apic.on_sipi = self.request_sipi
-        apic.on_nmi = self.request_nmi
         self._attention = True
+        self.apic = LocalApic(model.apic_id, apic_bus, self, clock, bsp=bsp, x2apic="x2apic" in model.features)
+        apic_bus.add(self.apic)
+
+    def remove(self) -> None:
+        """The CPU is gone: its APIC leaves the bus, the engine forgets the record."""
+        self.apic_bus.remove(self.apic)
+        self.apic.unrealize()
+        self.engine.remove_cpu(self.vcpu)
 
     # --- reset
     def reset(self) -> None:
@@ -69,8 +83,10 @@ class X86Vcpu:
         self.state["misc_enable"] = 1
         self.state["mtrr"] = 0
         self.apic.reset()
+        self.nmi_pending = self.init_pending = False
+        self.sipi_vector = None
         self._publish_features()
-        boot = self.apic.is_bsp
+        boot = self.apic.bsp
         self.state["wait_for_sipi"], self.state["halted"] = not boot, not boot
         self.refresh()
 
@@ -94,14 +110,36 @@ class X86Vcpu:
         for table in ("gdtr", "idtr"):
             state[f"{table}_base"], state[f"{table}_limit"] = 0, REAL_LIMIT
         state["efer"] = 0
-        self.nmi_pending = self.init_pending = False
-        self.sipi_vector = None
+
+    def start_flat(self, pc: int, registers: dict[str, int], long_mode: bool, cr3: int = 0) -> None:
+        """Begin at `pc` as a boot protocol wants it: flat 32-bit code without paging, or 64-bit code with `cr3`.
+
+        Selectors are 0x10 (code) and 0x18 (data) as in most protocols; interrupts are off."""
+        state = self.state
+        wide = int(SegmentAttribute.L) if long_mode else int(SegmentAttribute.DB)
+        state["seg"][Seg.CS] = (0x10, 0, FLAT_LIMIT, CODE_ACCESS | wide | int(SegmentAttribute.G))
+        for seg in (Seg.ES, Seg.SS, Seg.DS, Seg.FS, Seg.GS):
+            state["seg"][seg] = (0x18, 0, FLAT_LIMIT, DATA_ACCESS | int(SegmentAttribute.DB | SegmentAttribute.G))
+        state["cr0"] = int(Cr0.PE | Cr0.ET | (Cr0.PG | Cr0.NE | Cr0.MP if long_mode else 0))
+        if long_mode:
+            state["cr3"], state["cr4"] = cr3, int(Cr4.PAE)
+            state["efer"] = int(Efer.LME | Efer.LMA)
+        state["gpr"] = 0
+        for name, value in registers.items():
+            state["gpr"][Gpr[name.upper()]] = value
+        state["pc"] = pc
+        self.refresh()
+
+    def set_a20(self, level: int) -> None:
+        """The A20 gate: low makes the second megabyte alias the first, and so on."""
+        self.state["a20_mask"] = ALL_ONES if level else ALL_ONES & ~A20
+        self.vcpu.call("flush_tlb", 0)
 
     def refresh(self) -> None:
         """After the host changed registers: recompute the mode, drop cached translations."""
         self.vcpu.call("update_mode")
         self.vcpu.call("flush_tlb", 0)
-        self.attention()
+        self.on_change()
 
     def _clear_vector_state(self) -> None:
         for name in ("st", "xmm", "fsw", "ftw", "fop", "fip", "fdp", "fcs", "fds"):
@@ -120,29 +158,26 @@ class X86Vcpu:
                             ("physical_bits", self.model.phys_bits)):
             self.state[name] = value
 
-    # --- what the outside asks for
-    def attention(self) -> None:
+    # --- what the local APIC tells its owner
+    def on_change(self) -> None:
         """Something may have to be delivered: look at the next block boundary."""
         self._attention = True
         self.vcpu.kick()
-        self.on_changed()
 
-    def set_pic_intr(self, level: int) -> None:
-        """The 8259's INTR line, which reaches the boot CPU through LINT0."""
-        self.pic_intr = level
-        self.attention()
-
-    def request_init(self) -> None:
+    def on_init(self) -> None:
         self.init_pending = True
-        self.attention()
+        self.on_change()
 
-    def request_sipi(self, vector: int) -> None:
+    def on_sipi(self, vector: int) -> None:
         self.sipi_vector = vector
-        self.attention()
+        self.on_change()
 
-    def request_nmi(self) -> None:
+    def on_nmi(self) -> None:
         self.nmi_pending = True
-        self.attention()
+        self.on_change()
+
+    def on_smi(self) -> None:
+        log.unimp("cpu", "system management interrupt: SMM is not implemented, the machine does without")
 
     # --- the scheduler's view
     def ready(self) -> bool:
@@ -153,15 +188,13 @@ class X86Vcpu:
 
     def run(self, budget: int, now: int) -> int:
         reason = self.vcpu.run(budget, now)
-        if reason == Exit.REQUEST:
-            self._attention = True
-        elif reason == Exit.SHUTDOWN:
+        if reason == Exit.SHUTDOWN:
             self.on_shutdown(self)
         elif reason == Exit.ERROR:
             where = int(self.state["fault_address"])
             log.guest_error("cpu", f"vCPU {self.vcpu.index} executes at physical address {where:#x}, where no memory is")
             self.on_shutdown(self)
-        elif reason == Exit.HALT:
+        if reason == Exit.HALT or self.state["request"]:
             self._attention = True
         return self.vcpu.executed(budget)
 
@@ -186,13 +219,13 @@ class X86Vcpu:
             return
         if self.nmi_pending and not self.state["nmi_blocked"]:
             self.nmi_pending = False
-            self._deliver(Vector.NMI, KIND_NMI)
+            self._enter_handler("take_nmi")
         self._take_interrupt()
 
     def _take_init(self) -> None:
         self.init_pending = False
         self.init()
-        boot = self.apic.is_bsp
+        boot = self.apic.bsp
         self.state["wait_for_sipi"], self.state["halted"] = not boot, not boot
         self.vcpu.call("update_mode")
         self.vcpu.call("flush_tlb", 0)
@@ -215,26 +248,27 @@ class X86Vcpu:
         if not int(self.state["eflags"]) & Flag.IF or self.state["single"]:
             self._set_request(True)
             return
-        vector = self._acknowledge()
-        if vector is not None:
-            self._deliver(vector, KIND_EXTERNAL)
+        self._enter_handler("take_interrupt", self._acknowledge())
         self._set_request(self._interrupt_pending())
 
     def _interrupt_pending(self) -> bool:
-        return self.apic.pending_vector() is not None or bool(self.pic_intr and self.apic.accept_pic_intr())
+        return self.apic.pending_vector() is not None or self._pic_pending()
 
-    def _acknowledge(self) -> int | None:
+    def _pic_pending(self) -> bool:
+        return self.apic.accept_pic_intr() and bool(self.apic.lint0.level or self.apic.pic_request)
+
+    def _acknowledge(self) -> int:
         if self.apic.pending_vector() is not None:
             return self.apic.acknowledge()
-        return self.pic_acknowledge()
+        self.apic.pic_acknowledged()
+        return self.acknowledge_pic()
 
     def _set_request(self, wanted: bool) -> None:
         self.state["request"] = int(Request.INTERRUPT) if wanted else 0
 
-    def _deliver(self, vector: int, kind: int) -> None:
+    def _enter_handler(self, name: str, *vector: int) -> None:
         self.state["halted"] = 0
-        self.vcpu.call("deliver", int(vector), NO_ERROR_CODE, kind)
-        if int(self.state["fault"]) and self.vcpu.call("raise_fault"):
+        if self.vcpu.call(name, *vector):
             self.on_shutdown(self)
 
     # --- SYSTEM calls of the engine
@@ -252,9 +286,9 @@ class X86Vcpu:
                 return self._general_protection(f"write of {c:#x} to unknown MSR {b:#x}")
             return 0
         if operation == SystemOp.READ_TPR:
-            return self.apic.tpr >> 4
+            return self.apic.cr8
         if operation == SystemOp.WRITE_TPR:
-            self.apic.set_tpr((b & 15) << 4)
+            self.apic.cr8 = b
             return 0
         return self._general_protection(f"performance counter {b:#x} does not exist")
 

@@ -283,14 +283,14 @@ class Function:
         return self.hole("tlb")
 
     # --- calls, exceptions
-    def call_helper(self, name: str, args: list[str], faults: bool) -> str:
-        """A runtime function through its trampoline; afterwards on the path where it did not fault."""
+    def call_helper(self, name: str, args: list[str], faults: bool, cold: bool = True) -> str:
+        """A runtime function through its trampoline; afterwards on the path where it did not fault.  `cold`: seldom taken."""
         self.store_field("where", self.where())
         slot = self.layout.offset(f"helpers.{self.helpers[name]}")
         values = ["%cpu", *args]
         constraints = ",".join(["={rax}", *(f"{{{r}}}" for r, _ in zip(ARGUMENT_REGISTERS, values)), CLOBBERS])
         typed = ", ".join(f"i64 {v}" for v in values)
-        result = self.emit(f'call i64 asm sideeffect "callq *{slot}(%rdi)", "{constraints}"({typed}) #3')
+        result = self.emit(f'call i64 asm sideeffect "callq *{slot}(%rdi)", "{constraints}"({typed}) #{3 if cold else 0}')
         if faults:
             good = self.new("g")[1:]
             failed = self.emit(f"icmp ne i64 {self.load_field('fault')}, 0")
@@ -308,7 +308,7 @@ class Function:
 
     def _call(self, uop: Uop) -> None:
         name, faults = uop.data
-        self.define_value(uop, self.call_helper(name, [self.value(a) for a in uop.args], faults))
+        self.define_value(uop, self.call_helper(name, [self.value(a) for a in uop.args], faults, cold=False))
 
     def _host(self, uop: Uop) -> None:
         asm, constraints = uop.data

@@ -160,6 +160,8 @@ def initialize_llvm() -> None:
 
 
 def show_progress(done: int, total: int) -> None:
-    """A plain progress line on stderr, for the first build."""
-    end = "\n" if done == total else ""
-    print(f"\rbuilding the runtime library: {done} of {total}", end=end, file=sys.stderr, flush=True)
+    """A progress line on stderr for the first build; a few lines where that is no terminal."""
+    if sys.stderr.isatty():
+        print(f"\rbuilding the runtime library: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+    elif done == total or done % 100 == 0:
+        print(f"building the runtime library: {done} of {total}", file=sys.stderr, flush=True)

@@ -1,0 +1,151 @@
+"""What all machines share: engine, scheduler, buses, monitors, run states, and the main loop.
+
+A machine is a context manager; inside it the guest runs whenever something waits for it in virtual time:
+
+    with Pc(memory="256M", kernel="vmlinuz", append="console=ttyS0") as vm:
+        vm.serial.expect("login:", within="5e9 insns")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from emu import log, qom
+from emu.bus import AddressSpace
+from emu.qmp.transport import Poller
+from emu.qmp.events import EventHub
+from emu.qmp.machine_api import ChardevInfo, Context, Identity
+from emu.qmp.run_state import RunControl
+from emu.scheduler import Scheduler
+from jit import runtime
+from jit.engine import Engine, Statistics, Vcpu
+from jit.state import Call
+
+IO_SPACE = 1 << 16
+MEMORY_SPACE = 1 << 52
+SLICE_NS = 10_000_000  # how much virtual time passes between two looks at monitors, terminals and signals
+
+
+class Machine:
+    """Base of all machines.  Subclasses create their parts in `build` and reset them in `reset_parts`."""
+
+    target = "x86_64"
+    front: Callable[[], Any]
+
+    def __init__(self, ram_size: int, *, realtime: bool = False, identity: Identity = Identity(),
+                 no_reboot: bool = False, no_shutdown: bool = False) -> None:
+        self.ram_size, self.identity = ram_size, identity
+        self.io, self.bus = AddressSpace("io", IO_SPACE), AddressSpace("memory", MEMORY_SPACE)
+        self.engine = Engine(self.front(), self.mapping_size(ram_size), self._called, runtime.show_progress)
+        self.scheduler = Scheduler(realtime)
+        self.clock = self.scheduler.clock
+        self.events = EventHub()
+        self.run_control = RunControl(self.events, self._reset_requested, self.press_power_button,
+                                      no_reboot=no_reboot, no_shutdown=no_shutdown)
+        self.root = qom.Container()
+        self.tree = self.root.container("machine")
+        self.poller = Poller()
+        self.chardevs: list[ChardevInfo] = []
+        self.context = Context(self, self.chardevs)
+        self.inputs: list[Callable[[], Any]] = []
+        self.services: list[Callable[[], None]] = []
+        self._reset_wanted = False
+
+    # --- for subclasses
+    def mapping_size(self, ram_size: int) -> int:
+        """Host memory behind all RAM and ROM, in bytes."""
+        return ram_size
+
+    def reset_parts(self) -> None:
+        raise NotImplementedError("a machine resets its parts")
+
+    def press_power_button(self) -> None:
+        raise NotImplementedError("a machine has a power button")
+
+    def system_call(self, vcpu: Vcpu, operation: int, b: int, c: int) -> int:
+        raise NotImplementedError("a machine answers its CPUs' system calls")
+
+    # --- guest accesses that are not RAM
+    def _called(self, vcpu: Vcpu, call: Call, a: int, b: int, c: int) -> int:
+        if call == Call.PORT_READ:
+            return self.io.read(a, b)
+        if call == Call.PORT_WRITE:
+            self.io.write(a, b, c & ((1 << 8 * b) - 1))
+            return 0
+        if call == Call.MMIO_READ:
+            return self.bus.read(a, b)
+        if call == Call.MMIO_WRITE:
+            self.bus.write(a, b, c & ((1 << 8 * b) - 1))
+            return 0
+        return self.system_call(vcpu, a, b, c)
+
+    # --- reset and power
+    def _reset_requested(self) -> None:
+        """Reset at the next slice boundary: devices ask for it from within their registers."""
+        self._reset_wanted = True
+        self.scheduler.kick()
+
+    def reset(self) -> None:
+        """The reset line: all parts to power-up state, kernels loaded again."""
+        self._reset_wanted = False
+        self.reset_parts()
+        log.log("cpu_reset", "reset")
+
+    # --- main loop
+    @property
+    def running(self) -> bool:
+        return self.run_control.running
+
+    def start(self) -> None:
+        """Let the guest run from now on."""
+        self.run_control.start()
+
+    def run_for(self, ns: int) -> None:
+        """Run `ns` of virtual time, or until the machine stops or is to end."""
+        end = self.clock.now + ns
+        while self.running and self.clock.now < end:
+            self.run_slice(min(end, self.clock.now + SLICE_NS))
+
+    def run_slice(self, deadline: int) -> None:
+        """Serve the host side once, then run up to virtual time `deadline`."""
+        self.serve()
+        if self.running:
+            self.scheduler.run_until(deadline)
+        if self._reset_wanted:
+            self.reset()
+
+    def serve(self, timeout: float = 0) -> None:
+        """Monitors, terminals, sockets: whatever the host has for us."""
+        self.poller.poll(timeout)
+        for service in self.services:
+            service()
+        for fetch in self.inputs:
+            fetch()
+
+    def run(self) -> int:
+        """Run until the machine ends; its exit status."""
+        while self.run_control.exit_code is None:
+            if self.running:
+                self.run_slice(self.clock.now + SLICE_NS)
+            else:
+                self.serve(0.05)
+                if self._reset_wanted:
+                    self.reset()
+        return self.run_control.exit_code
+
+    def close(self) -> None:
+        """Let go of sockets, terminals and host memory; keep compiled stencils for next time."""
+        self.engine.stencils.save()
+
+    def __enter__(self) -> Any:
+        if not self.running:
+            self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def statistics(self) -> Statistics:
+        """Counters of the engine."""
+        return self.engine.statistics()
