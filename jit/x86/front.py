@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pkgutil import iter_modules
 
+import jit.x86
 
 from jit.ir import Uop
 from jit.state import TemplateFlag
@@ -13,10 +15,7 @@ from jit.x86.insn import Insn
 from jit.x86.insn import decode as decode_insn
 from jit.x86.state import X86, Vector
 
-RUNTIME_MODULES = (
-    "jit.dispatch", "jit.x86.decode", "jit.x86.system", "jit.x86.interrupts", "jit.x86.transfers", "jit.x86.tasks",
-    "jit.x86.strings", "jit.x86.segmentation", "jit.x86.paging", "jit.x86.mode", "jit.x86.msr", "jit.x86.debug",
-)
+RUNTIME_MODULES = ("jit.dispatch", *(f"jit.x86.{m.name}" for m in iter_modules(jit.x86.__path__) if not m.ispkg))
 CAN_LEAVE = {"load", "store", "probe", "raise_if", "call"}
 ENDS = {"goto": 1, "branch": 2, "indirect": 0, "leave": 0}
 
