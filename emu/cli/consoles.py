@@ -14,8 +14,8 @@ from emu.cli.options import MonitorOption, Options
 from emu.hmp import MonitorTerminal, Mux
 from emu.hmp.mux import Frontend
 from emu.hmp.server import HmpServer
-from emu.qmp.machine_api import Context, MachineApi
-from emu.qmp.server import QmpServer, describe_transport
+from emu.qmp.machine_api import Context
+from emu.qmp.server import QmpServer
 from emu.qmp.transport import Poller, Transport, TransportError, parse_transport
 
 
@@ -130,17 +130,15 @@ class Consoles:
         return transport
 
     # monitors
-    def attach(self, machine: MachineApi) -> Context:
-        """Start the monitors of `machine`.  Raises TransportError."""
-        context = Context(machine)
+    def attach(self, context: Context) -> None:
+        """Start the monitors of a machine.  Raises TransportError."""
         for mux, _ in self._muxes:
             terminal = MonitorTerminal(context, mux.send)
             mux.add(Frontend(terminal.feed, focused=terminal.greet))
-            mux.quit = lambda: machine.run_control.quit("host-ui")
+            mux.quit = lambda: context.machine.run_control.quit("host-ui")
         for monitor, transport in self._planned:
             self._open_monitor(context, monitor, transport)
-        context.chardevs = lambda: [describe_transport(transport) for transport in self._transports]
-        return context
+        context.chardevs += self._transports
 
     def _shares_a_mux(self, monitor: MonitorOption) -> bool:
         """Whether a serial port's multiplexer already offers this human monitor."""
@@ -163,9 +161,8 @@ class Consoles:
         except TransportError as error:
             raise TransportError(f"{_spelling(monitor)}: {error}") from None
 
-    def poll(self, timeout: float = 0) -> None:
-        """Serve users; wait up to `timeout` seconds if there is nothing to do."""
-        self.poller.poll(timeout)
+    def flush(self) -> None:
+        """Send what slow clients left unread; called now and then while the guest runs."""
         for transport in self._transports:
             transport.flush()
 

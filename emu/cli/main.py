@@ -9,7 +9,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from emu import log
@@ -19,11 +19,10 @@ from emu.cli.machines import find_machine
 from emu.cli.options import EarlyExit, OptionError, Options, parse
 from emu.cpu_models.option import find_model
 from emu.qmp.errors import QmpError
-from emu.qmp.machine_api import MachineApi
-from emu.qmp.transport import TransportError
+from emu.qmp.machine_api import Context, MachineApi
+from emu.qmp.transport import Poller, TransportError
 from emu.qom import ObjectError, list_types
 
-PAUSED_WAIT = 0.1  # seconds between looks at the signal flag while the guest is stopped
 USER_ERRORS = (OptionError, TransportError, ObjectError, QmpError, ValueError, OSError)
 DEMO = "machines.demo:main"
 
@@ -41,8 +40,12 @@ class SystemMachine(MachineApi, Protocol):
     def from_options(cls, options: Options, serials: list[Chardev]) -> SystemMachine:
         """Build it; -device CPUs included.  Raises any of USER_ERRORS with the text for the user."""
 
-    def run_slice(self) -> float:
-        """Run the guest for some milliseconds; returns the seconds for which it has nothing to do (0: run again)."""
+    context: Context
+    poller: Poller  # polled between guest slices, as `services` are called; run() waits on it while the guest is stopped
+    services: list[Callable[[], None]]
+
+    def run(self) -> int:
+        """Run until run_control.exit_code is set; returns it."""
 
     def close(self) -> None: ...
 
@@ -94,29 +97,18 @@ def run(options: Options) -> int:
         machine_class = find_machine(options.machine).load()
         warn_about_globals(options)
         machine = machine_class.from_options(options, consoles.open_serials())
-        consoles.attach(machine)
+        consoles.attach(machine.context)
         write_pidfile(options)
         if not options.start_paused:
             machine.run_control.start()
-        return main_loop(machine, consoles, signals, options.program)
+        machine.poller = consoles.poller
+        machine.services += [consoles.flush, machine.events.poll, lambda: signals.serve(machine, options.program)]
+        return machine.run()
     finally:
         signals.stop()
         consoles.close()
         if machine is not None:
             machine.close()
-
-
-def main_loop(machine: SystemMachine, consoles: Consoles, signals: SignalWatch, program: str) -> int:
-    """Guest slices and users' wishes in turn until the machine ends.  Returns the exit status."""
-    control = machine.run_control
-    while control.exit_code is None:
-        idle = machine.run_slice() if control.running else PAUSED_WAIT
-        consoles.poll(min(idle, PAUSED_WAIT))
-        machine.events.poll()
-        if signals.received:
-            print(f"{program}: terminating on signal {signals.received}", file=sys.stderr)
-            control.quit("host-signal")
-    return control.exit_code
 
 
 class SignalWatch:
@@ -134,6 +126,12 @@ class SignalWatch:
 
     def _note(self, number: int, frame: Any) -> None:
         self.received = number
+
+    def serve(self, machine: MachineApi, program: str) -> None:
+        """End the machine once a signal has come."""
+        if self.received and machine.run_control.exit_code is None:
+            print(f"{program}: terminating on signal {int(self.received)}", file=sys.stderr)
+            machine.run_control.quit("host-signal")
 
     def stop(self) -> None:
         """Give the signals back to whom they belonged."""

@@ -5,8 +5,7 @@ Methods may raise QmpError or emu.qom.ObjectError: both reach the client as an e
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from emu.qmp.events import EventHub
@@ -92,5 +91,5 @@ class Context:
     """What a command may use: the machine, and the monitors' own affairs."""
 
     machine: MachineApi
-    chardevs: Callable[[], list[ChardevInfo]] = list
+    chardevs: list[Any] = field(default_factory=list)  # ChardevInfo, or a transport, which describes itself as it is now
     current_cpu: int = 0  # HMP's `cpu N`

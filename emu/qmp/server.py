@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.qmp.machine_api import ChardevInfo, Context
+from emu.qmp.machine_api import Context
 from emu.qmp.session import Session
 from emu.qmp.transport import Poller, Transport
 
@@ -37,8 +37,3 @@ class QmpServer:
         """Say goodbye to the client and remove the socket."""
         self._closed()
         self.transport.close()
-
-
-def describe_transport(transport: Transport) -> ChardevInfo:
-    """The element of query-chardev."""
-    return ChardevInfo(transport.label, transport.filename, transport.connected)

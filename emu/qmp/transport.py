@@ -63,6 +63,11 @@ class Transport:
 
     connected: bool = True
 
+    @property
+    def frontend_open(self) -> bool:
+        """For query-chardev, which lists transports."""
+        return self.connected
+
     def open(self, poller: Poller) -> None:
         """Start; `on_open` follows when somebody is there.  Raises TransportError."""
         self.on_open()

@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from qmp.conftest import FakeMachine
 
 from emu.cpu_models import CpuConfig, parse_cpu_option
+from emu.qmp import Context
+from emu.qmp.transport import Poller
 from machines.topology import SmpConfig, SmpRules, TopologyError
 
 RULES = SmpRules("pc-i440fx-7.2", 255)
@@ -27,6 +29,7 @@ class Fake(FakeMachine):
             self.plug.device_add(device.driver, device.id, device.properties, hotplugged=False)
         self.options, self.serial = options, serials[0] if serials else None
         self.line = bytearray()
+        self.context, self.poller, self.services = Context(self), Poller(), []
         if self.serial:
             self.serial.connect(self)
             self.serial.write(b"hello\n")
@@ -46,10 +49,14 @@ class Fake(FakeMachine):
         if b"exit" in self.line and self.line.endswith(b"\n"):
             self.run_control.debug_exit(int(self.line.split()[-1]))
 
-    def run_slice(self):
-        if self.serial:
-            self.serial.poll()
-        return 0.01
+    def run(self):
+        while self.run_control.exit_code is None:
+            self.poller.poll(0.01)
+            for service in self.services:
+                service()
+            if self.serial and self.run_control.running:
+                self.serial.poll()
+        return self.run_control.exit_code
 
     def close(self):
         pass

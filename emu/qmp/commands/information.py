@@ -48,7 +48,7 @@ def query_memory_size_summary(vm: Context) -> dict[str, int]:
 @command("query-chardev")
 def query_chardev(vm: Context) -> list[dict[str, Any]]:
     return [{"frontend-open": chardev.frontend_open, "filename": chardev.filename, "label": chardev.label}
-            for chardev in vm.chardevs()]  # fmt: skip
+            for chardev in vm.chardevs]  # fmt: skip
 
 
 @command("query-block")
