@@ -1,7 +1,7 @@
 """C-convention code around the compiled world: entering blocks, and the floating-point environment at its borders.
 
 While guest code runs, the host's MXCSR is the guest's with all exceptions masked; `run_guarded` loads it and puts the host's own
-back, and so does `callback_guard` around every call of Python.
+back, and so does `callback_guard` around every call of Python.  The host's x87 exception flags are clear when guest code goes on.
 """
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ _TO_GUEST = f"""
   %masked = or i64 %guest, {ALL_MASKED}
   %word = trunc i64 %masked to i32
   store i32 %word, ptr %cell
-  call void @llvm.x86.sse.ldmxcsr(ptr %cell)"""
+  call void @llvm.x86.sse.ldmxcsr(ptr %cell)
+  call void asm sideeffect "fnclex", ""()"""
 
 _TO_HOST = f"""
   call void @llvm.x86.sse.stmxcsr(ptr %cell)

@@ -14,6 +14,8 @@ from jit.state import JUMP_ENTRIES, JUMP_ENTRY, NO_ERROR_CODE, PAGE_BITS, PAGE_S
 from jit.words import Layout
 
 HOLE = "h_"
+VECTOR = "<2 x i64>"
+VECTOR_OPS = {"and", "or", "xor", "select", "zext"}     # 128-bit micro-ops that work in vector registers
 # A trampoline keeps every general register but rax (jit/arena.py), so that slow paths cost the fast ones no spills.
 CLOBBERS = ",".join(f"~{{{r}}}" for r in (*(f"xmm{i}" for i in range(16)), "memory", "cc", "dirflag", "fpsr", "flags"))
 ARGUMENT_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
@@ -28,6 +30,11 @@ TAIL = """
 attributes #0 = { nounwind noredzone }
 attributes #3 = { nounwind noredzone cold }
 """
+
+
+def memory_type(bits: int) -> str:
+    """The LLVM type in which a value travels to and from memory and host code."""
+    return VECTOR if bits == 128 else f"i{bits}"
 
 
 class Helpers:
@@ -64,6 +71,7 @@ class Function:
         self.module, self.name, self.layout, self.helpers = module, name, layout, helpers
         self.lines: list[str] = []
         self.names: dict[int, str] = {}
+        self.vectors: dict[int, str] = {}       # 128-bit values a second time, as <2 x i64>
         self.fault_labels: list[str] = []
         self._count = 0
         self._handlers: dict[str, Callable[[Uop], None]] = {
@@ -149,12 +157,26 @@ class Function:
         else:
             self._pure(uop)
 
+    def vector(self, value: Value) -> str:
+        """A 128-bit value for a vector register.  In pairs of general registers (LLVM's i128) its halves would be stored one by
+        one, and the next 16-byte load could not be forwarded from them."""
+        return self.vectors[value.number]
+
     def define_value(self, uop: Uop, name: str) -> None:
         assert uop.out
         self.names[uop.out.number] = name
+        if uop.bits == 128:
+            self.vectors[uop.out.number] = self.emit(f"bitcast i128 {name} to {VECTOR}")
+
+    def define_vector(self, uop: Uop, name: str) -> None:
+        assert uop.out
+        self.vectors[uop.out.number] = name
+        self.names[uop.out.number] = self.emit(f"bitcast {VECTOR} {name} to i128")
 
     # --- pure micro-ops, from the table
     def _pure(self, uop: Uop) -> None:
+        if uop.bits == 128 and uop.op in VECTOR_OPS:
+            return self._vector_op(uop)
         op = OPS[uop.op]
         a = [self.value(v) for v in uop.args]
         operand_bits = uop.args[-1].bits if op.compare or uop.op in ("zext", "sext", "trunc") else uop.bits
@@ -164,6 +186,18 @@ class Function:
         if "@llvm." in text:
             self._declare(text, kind)
         self.define_value(uop, self.emit(text))
+
+    def _vector_op(self, uop: Uop) -> None:
+        if uop.op == "zext":
+            low = self.value(uop.args[0])
+            low = low if uop.args[0].bits == 64 else self.emit(f"zext i{uop.args[0].bits} {low} to i64")
+            return self.define_vector(uop, self.emit(f"insertelement {VECTOR} zeroinitializer, i64 {low}, i32 0"))
+        a, b = (self.vector(v) for v in uop.args[-2:])
+        if uop.op == "select":
+            text = f"select i1 {self.value(uop.args[0])}, {VECTOR} {a}, {VECTOR} {b}"
+        else:
+            text = f"{uop.op} {VECTOR} {a}, {b}"
+        return self.define_vector(uop, self.emit(text))
 
     def _declare(self, text: str, kind: str) -> None:
         symbol = text[text.index("@"):text.index("(")]
@@ -183,11 +217,11 @@ class Function:
 
     # --- CPU record
     def _get(self, uop: Uop) -> None:
-        self.define_value(uop, self.emit(f"load i{uop.bits}, ptr {self._slot(uop.data)}, align 1"))
+        self.define_loaded(uop, self.emit(f"load {memory_type(uop.bits)}, ptr {self._slot(uop.data)}, align 1"))
 
     def _put(self, uop: Uop) -> None:
         value = uop.args[0]
-        self.lines.append(f"store i{value.bits} {self.value(value)}, ptr {self._slot(uop.data)}, align 1")
+        self.lines.append(f"store {self.stored(value)}, ptr {self._slot(uop.data)}, align 1")
 
     def _slot(self, slot: Slot) -> str:
         return self.record(slot.offset, slot.displacement)
@@ -198,13 +232,22 @@ class Function:
         address = self.emit(f"add i64 %cpu, {offset}")
         self.define_value(uop, self.emit(f"add i64 {address}, {slot.displacement}") if slot.displacement else address)
 
+    def define_loaded(self, uop: Uop, name: str) -> None:
+        """A value of memory_type."""
+        (self.define_vector if uop.bits == 128 else self.define_value)(uop, name)
+
+    def stored(self, value: Value) -> str:
+        """A value and its memory_type, for a store."""
+        return f"{memory_type(value.bits)} {self.vector(value) if value.bits == 128 else self.value(value)}"
+
     # --- guest memory
     def _load(self, uop: Uop) -> None:
         assert uop.out
         address, bits = self.value(uop.args[0]), uop.bits
         hit, miss, done = (self.new("m")[1:] for _ in range(3))
         host = self._translate(address, bits // 8, "read", hit, miss)
-        fast = self.emit(f"load i{bits}, ptr {host}, align 1")
+        kind = memory_type(bits)
+        fast = self.emit(f"load {kind}, ptr {host}, align 1")
         self.lines.append(f"br label %{done}")
         self.label(miss)
         slow = self._slow_load(address, bits)
@@ -213,7 +256,7 @@ class Function:
         self.label(after)
         self.lines.append(f"br label %{done}")
         self.label(done)
-        self.define_value(uop, self.emit(f"phi i{bits} [ {fast}, %{hit} ], [ {slow}, %{after} ]"))
+        self.define_loaded(uop, self.emit(f"phi {kind} [ {fast}, %{hit} ], [ {slow}, %{after} ]"))
 
     def _slow_load(self, address: str, bits: int) -> str:
         if bits <= 64:
@@ -227,30 +270,32 @@ class Function:
             wide = self.emit(f"zext i64 {word} to i{bits}")
             wide = self.emit(f"shl i{bits} {wide}, {part}") if part else wide
             total = self.emit(f"or i{bits} {total}, {wide}")
-        return total
+        return self.emit(f"bitcast i128 {total} to {VECTOR}") if bits == 128 else total
 
     def _store(self, uop: Uop) -> None:
         address, value, bits = self.value(uop.args[0]), self.value(uop.args[1]), uop.args[1].bits
         hit, miss, done = (self.new("m")[1:] for _ in range(3))
         host = self._translate(address, bits // 8, "write", hit, miss)
-        self.lines += [f"store i{bits} {value}, ptr {host}, align 1", f"br label %{done}"]
+        self.lines += [f"store {self.stored(uop.args[1])}, ptr {host}, align 1", f"br label %{done}"]
         self.label(miss)
         self._slow_store(address, value, bits)
         self.lines.append(f"br label %{done}")
         self.label(done)
 
     def _slow_store(self, address: str, value: str, bits: int) -> None:
+        words = [self._word(value, bits, part) for part in range(0, bits, 64)]
         if bits > 64:
             self.call_helper("probe_slow", [address, str(bits // 8)], faults=True)
-        for part in range(0, bits, 64):
-            size = min(64, bits - part)
-            word = self.emit(f"lshr i{bits} {value}, {part}") if part else value
-            if bits > 64:
-                word = self.emit(f"trunc i{bits} {word} to i64")
-            elif bits < 64:
-                word = self.emit(f"zext i{bits} {word} to i64")
-            at = self.emit(f"add i64 {address}, {part // 8}") if part else address
-            self.call_helper("store_slow", [at, word, str(size // 8)], faults=True)
+        for i, word in enumerate(words):
+            at = self.emit(f"add i64 {address}, {8 * i}") if i else address
+            self.call_helper("store_slow", [at, word, str(min(64, bits - 64 * i) // 8)], faults=True)
+
+    def _word(self, value: str, bits: int, part: int) -> str:
+        """64 bits of a value from bit `part`.  Of a wide one they are pinned in a general register, which calls preserve."""
+        if bits <= 64:
+            return value if bits == 64 else self.emit(f"zext i{bits} {value} to i64")
+        word = self.emit(f"lshr i{bits} {value}, {part}") if part else value
+        return self.emit(f'call i64 asm sideeffect "", "=r,0"(i64 {self.emit(f"trunc i{bits} {word} to i64")})')
 
     def _probe(self, uop: Uop) -> None:
         hit, miss = (self.new("m")[1:] for _ in range(2))
@@ -312,19 +357,14 @@ class Function:
 
     def _host(self, uop: Uop) -> None:
         asm, constraints = uop.data
-        arguments = []
-        for arg in uop.args:
-            value, kind = self.value(arg), f"i{arg.bits}"
-            if arg.bits == 128:
-                value, kind = self.emit(f"bitcast i128 {value} to <2 x i64>"), "<2 x i64>"
-            arguments.append(f"{kind} {value}")
-        kind = {0: "void", 128: "<2 x i64>"}.get(uop.bits, f"i{uop.bits}")
+        arguments = [self.stored(arg) for arg in uop.args]
+        kind = memory_type(uop.bits) if uop.bits else "void"
         text = f'call {kind} asm sideeffect "{asm}", "{constraints}"({", ".join(arguments)}) #0'
         if uop.bits == 0:
             self.lines.append(text)
             return
         result = self.emit(text)
-        self.define_value(uop, self.emit(f"bitcast <2 x i64> {result} to i128") if uop.bits == 128 else result)
+        self.define_loaded(uop, result)
 
     def _raise_if(self, uop: Uop) -> None:
         vector, code = uop.data

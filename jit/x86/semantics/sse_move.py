@@ -1,4 +1,4 @@
-"""Moves, inserts and extracts of MMX and XMM registers, as plain micro-ops (SDM vol. 2; vol. 1 ch. 9-12).
+"""Moves, inserts and extracts of MMX and XMM registers (SDM vol. 2; vol. 1 ch. 9-12).
 
 Non-temporal moves are ordinary ones.  MASKMOVDQU and MASKMOVQ read the destination and write all of it back.
 """
@@ -8,7 +8,7 @@ from jit.ir import Value
 from jit.x86.builder import IMMEDIATE_IN_FORM, Builder, semantics
 from jit.x86.insn import SEGMENT_PREFIX, Operand
 from jit.x86.semantics.vector import (
-    enter_mmx_state, is_mm, is_xmm, read, read128, require_mmx, write_memory, write_mm, write_xmm,
+    MM_UPPER, enter_mmx_state, is_mm, is_xmm, read, read128, require_mmx, write_memory, write_mm, write_xmm,
 )
 from jit.x86.state import Gpr, Seg
 
@@ -26,15 +26,24 @@ def move_128(b: Builder, dst: Operand, src: Operand) -> None:
         write_xmm(b, dst, value)
 
 
+def combine(b: Builder, text: str, dst: Operand, value: Value) -> None:
+    """dst = a host instruction's combination of dst and a 64-bit value.  Always all 128 bits: the next instruction's 16-byte
+    load could not be forwarded from a shorter store."""
+    write_xmm(b, dst, b.host(f"{text} $2, $0", "=x,0,x", 128, read128(b, dst), value.zext(128)))
+
+
 @semantics("movss", "movsd.xmm")
 def move_scalar(b: Builder, dst: Operand, src: Operand) -> None:
     """Between registers the upper part stays; a load clears it."""
     b.require_sse()
-    value = read(b, src, 32 if b.insn.mnemonic == "movss" else 64)
+    name = b.insn.mnemonic.removesuffix(".xmm")
+    value = read(b, src, 32 if name == "movss" else 64)
     if dst.kind == "mem":
         write_memory(b, dst, value)
+    elif src.kind == "mem":
+        write_xmm(b, dst, value.zext(128))
     else:
-        write_xmm(b, dst, value.zext(128) if src.kind == "mem" else value)
+        combine(b, name, dst, value)
 
 
 @semantics("movlps", "movlpd")
@@ -44,7 +53,7 @@ def move_low(b: Builder, dst: Operand, src: Operand) -> None:
     if dst.kind == "mem":
         write_memory(b, dst, value)
     else:
-        write_xmm(b, dst, value)
+        combine(b, "movsd", dst, value)
 
 
 @semantics("movhps", "movhpd")
@@ -53,27 +62,25 @@ def move_high(b: Builder, dst: Operand, src: Operand) -> None:
     if dst.kind == "mem":
         write_memory(b, dst, b.get(b.slot(src) + 8, 64))
     else:
-        b.put(b.slot(dst) + 8, read(b, src, 64))
+        combine(b, "punpcklqdq", dst, read(b, src, 64))
 
 
 @semantics("movhlps")
 def movhlps(b: Builder, dst: Operand, src: Operand) -> None:
     b.require_sse()
-    b.put(b.slot(dst), b.get(b.slot(src) + 8, 64))
+    combine(b, "movsd", dst, b.get(b.slot(src) + 8, 64))
 
 
 @semantics("movlhps")
 def movlhps(b: Builder, dst: Operand, src: Operand) -> None:
     b.require_sse()
-    b.put(b.slot(dst) + 8, b.get(b.slot(src), 64))
+    combine(b, "punpcklqdq", dst, b.get(b.slot(src), 64))
 
 
 @semantics("movddup")
 def movddup(b: Builder, dst: Operand, src: Operand) -> None:
     b.require_sse()
-    value = read(b, src, 64)
-    b.put(b.slot(dst), value)
-    b.put(b.slot(dst) + 8, value)
+    write_xmm(b, dst, b.host("movddup $1, $0", "=x,x", 128, read(b, src, 64).zext(128)))
 
 
 @semantics("movsldup", "movshdup")
@@ -160,11 +167,13 @@ def insert(b: Builder, dst: Operand, src: Operand, imm: Operand) -> None:
     if is_mm(dst):
         require_mmx(b)
         enter_mmx_state(b)
-        b.put(b.slot(dst) + 8, b.const(0xFFFF, 16))
+        b.put(b.slot(dst) + MM_UPPER, b.const(0xFFFF, 16))
+        b.put(b.slot(dst) + _element(b, imm, bits, 64), read(b, src, bits))
     else:
         b.require_sse()
-    value = read(b, src, bits)
-    b.put(b.slot(dst) + _element(b, imm, bits, 64 if is_mm(dst) else 128), value)
+        value = read(b, src, bits).zext(max(bits, 32))
+        text = f"{b.insn.mnemonic} $${b.imm8(imm)}, $2, $0"
+        write_xmm(b, dst, b.host(text, "=x,0,r", 128, read128(b, dst), value))
 
 
 def _element(b: Builder, imm: Operand, bits: int, register_bits: int) -> int:
