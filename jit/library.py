@@ -146,7 +146,7 @@ def _plain(code: Code) -> tuple[Any, ...]:
 def _sources() -> str:
     """Text of everything that decides what stencils look like."""
     names = ("jit.ir", "jit.lower", "jit.stencil", "jit.state", "jit.x86.state", "jit.x86.builder", "jit.x86.flags",
-             "jit.x86.insn", "jit.x86.decode", "jit.x86.front")
+             "jit.x86.insn", "jit.x86.decode", "jit.x86.front", "jit.x86.x87", "jit.x86.fxsave", "jit.hostcode")
     text = [Path(str(import_module(name).__file__)).read_text() for name in names]
     folder = Path(str(import_module("jit.x86.semantics").__file__)).parent
     return "\n".join([*text, *(p.read_text() for p in sorted(folder.glob("*.py")))])
