@@ -20,7 +20,7 @@ from jit.x86.state import X86, CodeSize, Gpr, Mode
 # Offsets come from capstone's own ctypes declarations, so a new capstone moves them with it.
 INSN_ID = 0
 INSN_ADDRESS, INSN_SIZE = capstone._cs_insn.address.offset, capstone._cs_insn.size.offset
-INSN_DETAIL = capstone._cs_insn.detail.offset
+INSN_BYTES, INSN_DETAIL = capstone._cs_insn.bytes.offset, capstone._cs_insn.detail.offset
 DETAIL = capstone._cs_detail.arch.offset
 PREFIX, OPCODE, REX, ADDR_SIZE, SSE_CC, COUNT, OPERANDS, ENCODING = (
     getattr(cs.CsX86, name).offset
@@ -94,6 +94,32 @@ def mix(key, value):
 
 
 @word_function
+def prefix_bit(byte):
+    """A bit for each legacy prefix, 0 for other bytes."""
+    if byte == 0x66 or byte == 0x67:
+        return byte - 0x65
+    if byte == 0xF0 or byte == 0xF2 or byte == 0xF3:
+        return 4 << (byte - 0xF0)
+    if byte == 0x64 or byte == 0x65:
+        return 0x40 << (byte - 0x64)
+    return 0x100 << ((byte - 0x26) >> 3) if byte & 0xE7 == 0x26 else 0
+
+
+@word_function
+def prefix_mask(insn):
+    """The legacy prefixes among the instruction's bytes: capstone's own list lacks those that belong to the opcode, so CMPSS,
+    CMPPS, CMPSD and CMPPD would be one form."""
+    mask = 0
+    at = insn + INSN_BYTES
+    bit = prefix_bit(load8(at))
+    while bit:
+        mask |= bit
+        at += 1
+        bit = prefix_bit(load8(at))
+    return mask
+
+
+@word_function
 def opcode_shape(detail):
     """The opcode bytes without the bits that only number a register."""
     opcode = load32(detail + OPCODE)
@@ -133,6 +159,7 @@ def x86_form_key(engine: Engine, insn, mode):
     key = mix(number * MIX1, (mode & FORM_MODE) | load32(detail + PREFIX) << 32)
     key = mix(key, opcode_shape(detail) | load8(detail + ADDR_SIZE) << 32 | (load8(detail + REX) & 8) << 40)
     key = mix(key, load8(detail + IMM_SIZE) & 8 | (load8(detail + DISP_SIZE) & 8) << 8 | load32(detail + SSE_CC) << 32)
+    key = mix(key, prefix_mask(insn))
     first_register = 0
     for i in range(load8(detail + COUNT)):
         operand = detail + OPERANDS + i * OP_SIZEOF
