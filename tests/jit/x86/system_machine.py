@@ -14,7 +14,7 @@ import numpy as np
 from jit import runtime
 from jit.memory import set_fault
 from jit.primitives import PYTHON_FUNCTIONS
-from jit.state import ENGINE, NO_ERROR_CODE, NO_PAGE, NO_WHERE, PAGE_BITS, Call, TlbFlag
+from jit.state import ENGINE, NO_ERROR_CODE, NO_WHERE, PAGE_BITS, Call, TlbFlag
 from jit.words import REGISTRY
 from jit.x86.state import CPU, Cr0, Cr4, Efer, Flag, Gpr, Seg
 from jit.x86.state import SegmentAttribute as A
@@ -82,7 +82,7 @@ class Machine:
         words["range_count"], words["cpu_count"], words["cpus"][0] = 1, 1, self.address
         if self.compiled:
             word = ctypes.c_uint64
-            self._callback = ctypes.CFUNCTYPE(word, *[word] * 6)(self.callback)
+            self._callback = ctypes.CFUNCTYPE(word, *[word] * 5)(self.callback)
             words["callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
             words["walk"] = library().address("x86_walk")
         else:
