@@ -6,8 +6,8 @@ result, and argument values.  Arguments of 128 bits travel in vector registers, 
 Floating-point environment.  While a snippet runs, the host's MXCSR is the guest's with every exception masked, and the
 x87 unit is empty with control word 37Fh and no exception flags.  Between snippets Python runs under its own MXCSR; the
 guest's waits in a cell.  A back end calls `enter(cpu.mxcsr)` when guest code starts and `leave()` when it stops: the
-sticky flags that were raised meanwhile are in the word that `leave` returns.  Generated code does the same with the
-instructions themselves (`ENTER_GUEST`, `LEAVE_GUEST`), once per run, not per snippet.  Hosts: x86-64 only.
+sticky flags that were raised meanwhile are in the word that `leave` returns.  For native code jit/glue.py keeps the same
+rules, once per run and not per snippet.  Hosts: x86-64 only.
 """
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ import llvmlite.binding as llvm
 MXCSR_MASKS = 0x1F80                    # all six exceptions masked; also the value after reset (SDM vol. 1 10.2.3)
 MXCSR_FLAGS = 0x3F                      # sticky exception flags
 X87_CONTROL = 0x37F                     # the process's own control word: all masked, 64-bit precision, to nearest
-
-# Assembly for generated code.  $0: address of a u32 with the guest's MXCSR, masked; $1: address of a u32 for the host's.
-ENTER_GUEST = ("stmxcsr ($1); ldmxcsr ($0); fnclex", "r,r,~{memory}")
-LEAVE_GUEST = ("stmxcsr ($0); ldmxcsr ($1); fnclex", "r,r,~{memory}")
-
 _SLOT = 16                              # bytes per argument and for the result in the exchange area
 _MAX_ARGS = 8
 _area = (ctypes.c_uint8 * (_SLOT * (_MAX_ARGS + 1) + _SLOT))()
