@@ -24,8 +24,9 @@ class Runnable(Protocol):
     def ready(self) -> bool:
         """Take what is pending (interrupts, INIT, SIPI); may it run now?"""
 
-    def run(self, budget: int, now: int) -> int:
-        """Execute about `budget` instructions from virtual time `now`; how many were executed."""
+    def run(self, budget: int, now: int, contended: bool) -> int:
+        """Execute about `budget` instructions from virtual time `now`; the virtual ns that passed.  `contended`: others wait, so
+        a CPU that spins gives way."""
 
     def kick(self) -> None:
         """End the running slice soon; called from within it."""
@@ -49,7 +50,7 @@ class Scheduler:
         self._latest = 0
         self._slice_end = 0
         self._current: Runnable | None = None
-        self._turn = 0
+        self._turn = -1
         self._stop = False
 
     # --- time
@@ -83,31 +84,28 @@ class Scheduler:
     def step(self, limit: int) -> None:
         """Run what is due, then one slice of one vCPU, or pass idle time; not beyond `limit` (ns)."""
         self.clock.run_due()
-        cpu = self._next_ready()
-        if cpu is None:
+        ready = [cpu for cpu in self.cpus if cpu.ready()]
+        if not ready:
             self._idle(limit)
             return
         due = self.clock.deadline
-        longest = LONGEST_SLICE if len(self.cpus) == 1 else QUANTUM
+        longest = LONGEST_SLICE if len(ready) == 1 else QUANTUM
         budget = min(longest, limit - self._now, (due - self._now) if due is not None else longest)
         budget = max(budget, 1)
         self._slice_end = self._now + budget
-        self._current = cpu
+        self._current = self._next(ready)
         try:
-            executed = cpu.run(budget, self._now)
+            executed = self._current.run(budget, self._now, len(ready) > 1)
         finally:
             self._current = None
         self._now = max(self._now + executed, self._latest)
 
-    def _next_ready(self) -> Runnable | None:
-        """The vCPU whose turn it is, skipping those that wait."""
-        count = len(self.cpus)
-        for step in range(count):
-            turn = (self._turn + step) % count
-            if self.cpus[turn].ready():
-                self._turn = (turn + 1) % count
-                return self.cpus[turn]
-        return None
+    def _next(self, ready: list[Runnable]) -> Runnable:
+        """The ready vCPU after the one that ran last."""
+        order = self.cpus.index
+        chosen = next((cpu for cpu in ready if order(cpu) > self._turn), ready[0])
+        self._turn = order(chosen)
+        return chosen
 
     def _idle(self, limit: int) -> None:
         """Nobody can run: go to the next deadline."""

@@ -6,6 +6,7 @@ answers to CPUID, RDMSR and WRMSR that need the model or the APIC.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,8 @@ class X86Vcpu:
         self.sipi_vector: int | None = None
         self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None
         self._attention = True
+        at = engine.front.layout.offset
+        self._halted, self._request = (ctypes.c_uint64.from_address(self.vcpu.address + at(n)) for n in ("halted", "request"))
         self.apic = LocalApic(model.apic_id, apic_bus, self, clock, bsp=bsp, x2apic="x2apic" in model.features)
         apic_bus.add(self.apic)
 
@@ -184,17 +187,17 @@ class X86Vcpu:
         if self._attention:
             self._attention = False
             self._take_pending()
-        return not self.state["halted"]
+        return not self._halted.value
 
-    def run(self, budget: int, now: int) -> int:
-        reason = self.vcpu.run(budget, now)
+    def run(self, budget: int, now: int, contended: bool = False) -> int:
+        reason = self.vcpu.run(budget, now, contended)
         if reason == Exit.SHUTDOWN:
             self.on_shutdown(self)
         elif reason == Exit.ERROR:
             where = int(self.state["fault_address"])
             log.guest_error("cpu", f"vCPU {self.vcpu.index} executes at physical address {where:#x}, where no memory is")
             self.on_shutdown(self)
-        if reason == Exit.HALT or self.state["request"]:
+        if reason == Exit.HALT or self._request.value:
             self._attention = True
         return self.vcpu.executed(budget)
 

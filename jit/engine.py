@@ -35,7 +35,10 @@ OFFSET_LIMIT = 6_000_000
 BUCKETS = 1 << 17
 MASK64 = (1 << 64) - 1
 
-Handler = Callable[["Vcpu", Call, int, int, int], int]
+NEW_FORM = int(Call.NEW_FORM)
+EXITS = list(Exit)
+
+Handler = Callable[["Vcpu", int, int, int, int], int]      # (vcpu, Call, a, b, c) -> word
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,9 @@ class Vcpu:
         self.state = self._memory[start:start + dtype.itemsize].view(dtype)[0]
         cell = ctypes.c_uint64.from_address
         at = engine.front.layout.offset
-        self._left, self._deferred, self._clock, self._fault = (
-            cell(self.address + at(name)) for name in ("left", "deferred", "clock", "fault"))
-        self.retired = 0
+        self._left, self._deferred, self._clock, self._fault, self._contended = (
+            cell(self.address + at(name)) for name in ("left", "deferred", "clock", "fault", "contended"))
+        self.retired = self.waited = 0      # instructions; virtual ns that spend() added
         self.reset_record()
 
     def reset_record(self) -> None:
@@ -79,25 +82,32 @@ class Vcpu:
         for name, number in self.engine.helpers.items():
             state["helpers"][number] = self.engine.helper_addresses[name]
 
-    def run(self, budget: int, now: int) -> Exit:
-        """Run at most about `budget` instructions (a block may overshoot) from virtual time `now` (ns).  Raises what a
-        callback raised."""
+    def run(self, budget: int, now: int, contended: bool = False) -> Exit:
+        """Run at most about `budget` instructions (a block may overshoot) from virtual time `now` (ns).  `contended`: spin-wait
+        hints end the slice.  Raises what a callback raised."""
+        self._contended.value = contended
         self._left.value, self._deferred.value, self._clock.value = budget, 0, now + budget
-        reason = Exit(self.engine.enter(self))
-        self.retired += self.executed(budget)
+        reason = EXITS[self.engine.enter(self)]
+        self.retired += self.executed(budget) - self.waited
+        self.waited = 0
         if self.engine.error is not None:
             error, self.engine.error = self.engine.error, None
             raise error
         return reason
 
     def executed(self, budget: int) -> int:
-        """Instructions of the current or last slice of `budget`."""
+        """Virtual ns of the current or last slice of `budget`: its instructions and what spend() added."""
         return budget - _signed((self._left.value + self._deferred.value) & MASK64)
 
     @property
     def now(self) -> int:
         """Virtual time in ns, during and right after a slice."""
         return (self._clock.value - self._left.value - self._deferred.value) & MASK64
+
+    def spend(self, ns: int) -> None:
+        """Let virtual time pass without instructions: an access to a slow device took that long.  For callbacks."""
+        self._left.value = (self._left.value - ns) & MASK64
+        self.waited += ns
 
     def kick(self) -> None:
         """Leave compiled code at the next block boundary; for callbacks."""
@@ -201,9 +211,9 @@ class Engine:
     # --- the callback
     def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
         try:
-            if call == Call.NEW_FORM:
+            if call == NEW_FORM:
                 return self._new_form(a, b, c)
-            return self.handler(self._by_address[cpu], Call(call), a, b, c) & MASK64
+            return self.handler(self._by_address[cpu], call, a, b, c) & MASK64
         except BaseException as error:  # noqa: BLE001 (carried to the caller of run)
             self.error = self.error or error
             if cpu in self._by_address:

@@ -96,6 +96,7 @@ def common_fields(mmu_indices: int) -> list[tuple]:
         ("walk_physical", "u8"),        # results of the guest's page walk: physical page address and TlbFlag
         ("walk_flags", "u8"),
         ("request", "u8"),
+        ("contended", "u8"),            # nonzero: another vCPU could run, so PAUSE, YIELD and WFE end the slice
         ("single", "u8"),               # nonzero: the next block is one instruction long (interrupt shadow, restart, step)
         ("index", "u8"),                # vCPU number
         ("engine", "u8"),               # host address of the ENGINE record

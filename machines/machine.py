@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emu import log, qom
-from emu.bus import AddressSpace
+from emu.bus import ALL_ONES, AddressSpace
 from emu.qmp.transport import Poller
 from emu.qmp.events import EventHub
 from emu.qmp.machine_api import ChardevInfo, Context, Identity
@@ -24,6 +24,10 @@ from jit.state import Call
 
 IO_SPACE = 1 << 16
 MEMORY_SPACE = 1 << 52
+PORT_READ, PORT_WRITE, MMIO_READ, MMIO_WRITE = (
+    int(c) for c in (Call.PORT_READ, Call.PORT_WRITE, Call.MMIO_READ, Call.MMIO_WRITE))
+# Virtual time of a device access, about as long as on real boards: polling loops are no faster here than there.
+PORT_NS, MMIO_NS = 1000, 250
 SLICE_NS = 10_000_000  # how much virtual time passes between two looks at monitors, terminals and signals
 
 
@@ -67,16 +71,20 @@ class Machine:
         raise NotImplementedError("a machine answers its CPUs' system calls")
 
     # --- guest accesses that are not RAM
-    def _called(self, vcpu: Vcpu, call: Call, a: int, b: int, c: int) -> int:
-        if call == Call.PORT_READ:
+    def _called(self, vcpu: Vcpu, call: int, a: int, b: int, c: int) -> int:
+        if call == PORT_READ:
+            vcpu.spend(PORT_NS)
             return self.io.read(a, b)
-        if call == Call.PORT_WRITE:
-            self.io.write(a, b, c & ((1 << 8 * b) - 1))
+        if call == PORT_WRITE:
+            vcpu.spend(PORT_NS)
+            self.io.write(a, b, c & ALL_ONES[b])
             return 0
-        if call == Call.MMIO_READ:
+        if call == MMIO_READ:
+            vcpu.spend(MMIO_NS)
             return self.bus.read(a, b)
-        if call == Call.MMIO_WRITE:
-            self.bus.write(a, b, c & ((1 << 8 * b) - 1))
+        if call == MMIO_WRITE:
+            vcpu.spend(MMIO_NS)
+            self.bus.write(a, b, c & ALL_ONES[b])
             return 0
         return self.system_call(vcpu, a, b, c)
 

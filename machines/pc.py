@@ -46,7 +46,7 @@ from machines import boot
 from machines.boot.image import ACPI_DATA, E820, MIB, RESERVED
 from machines.boot.image import RAM as E820_RAM
 from machines.cpu_slots import CpuSlots
-from machines.machine import Machine
+from machines.machine import MMIO_READ, MMIO_WRITE, Machine
 from machines.memory import FOUR_GIB, GuestMemory
 from machines.topology import SmpConfig
 
@@ -57,6 +57,7 @@ EBDA, VGA_HOLE, BIOS_AREA = 0x9_FC00, 0xA_0000, 0xF_0000
 ACPI_TABLES_ROOM = 256 << 10  # at the end of low RAM, for a direct boot
 RSDP_AT = 0xF_5A00  # in the BIOS area, where an OS searches
 DEBUGCON_PORT = 0x402
+APIC_PAGE, PAGE_MASK = MSI_BASE >> 12, 0xFFF
 
 
 @dataclass
@@ -224,8 +225,13 @@ class X86Pc(Machine):
 
     _current: X86Vcpu | None = None
 
-    def _called(self, vcpu: Vcpu, call: Any, a: int, b: int, c: int) -> int:
-        self._current = self._by_record[vcpu.index]
+    def _called(self, vcpu: Vcpu, call: int, a: int, b: int, c: int) -> int:
+        current = self._current = self._by_record[vcpu.index]
+        if call == MMIO_READ and a >> 12 == APIC_PAGE:
+            return current.apic.read(a & PAGE_MASK, b)
+        if call == MMIO_WRITE and a >> 12 == APIC_PAGE:
+            current.apic.write(a & PAGE_MASK, b, c)
+            return 0
         return super()._called(vcpu, call, a, b, c)
 
     def system_call(self, vcpu: Vcpu, operation: int, b: int, c: int) -> int:

@@ -217,8 +217,8 @@ def hlt(cpu: X86):
 
 @word_function
 def pause(cpu: X86):
-    engine: Engine = cpu.engine
-    return leave_run(cpu, Exit.PAUSE) if engine.cpu_count > 1 else 0
+    """Somebody spins: another vCPU, if one can run, may have what it waits for."""
+    return leave_run(cpu, Exit.PAUSE) if cpu.contended else 0
 
 
 @word_function
