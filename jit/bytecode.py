@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jit import memory, primitives
-from jit.ir import OPS, Slot, Uop
+from jit.ir import FOR_WRITE, OPS, Slot, Uop
 from jit.state import NO_ERROR_CODE, NO_WHERE, Leave
 from jit.words import REGISTRY
 
@@ -115,7 +115,8 @@ class _Instruction:
 
     # --- what may fault
     def _load(self, uop: Uop) -> Iterator[str]:
-        yield f"{uop.out} = load_guest(cpu, {uop.args[0]}, {uop.bits // 8})"
+        for_write = "_for_write" if uop.data == FOR_WRITE else ""
+        yield f"{uop.out} = load_guest{for_write}(cpu, {uop.args[0]}, {uop.bits // 8})"
         yield self._check()
 
     def _store(self, uop: Uop) -> Iterator[str]:
@@ -187,6 +188,10 @@ def _load_guest(cpu: int, address: int, size: int) -> int:
     return value
 
 
+def _load_guest_for_write(cpu: int, address: int, size: int) -> int:
+    return 0 if memory.probe_slow(cpu, address, size) else _load_guest(cpu, address, size)
+
+
 def _store_guest(cpu: int, address: int, value: int, size: int) -> None:
     if size <= 8:
         memory.store_slow(cpu, address, value, size)
@@ -239,7 +244,7 @@ def _srem(a: int, b: int) -> int:
 
 HELPERS: dict[str, Any] = {
     "_sdiv": _sdiv, "_srem": _srem,
-    "load_guest": _load_guest, "store_guest": _store_guest,
+    "load_guest": _load_guest, "load_guest_for_write": _load_guest_for_write, "store_guest": _store_guest,
     "set_fault": memory.set_fault, "probe_slow": memory.probe_slow,
     "fault_leave": _fault_leave, "run_host": _run_host,
     **{f"load{bits}": _load_record(bits) for bits in (80, 128)},

@@ -85,6 +85,9 @@ OPS: dict[str, Op] = {op.name: op for op in [
 #   goto, branch, indirect, leave  the end of a block
 
 
+FOR_WRITE = "for write"                 # data of a load: the access is a read-modify-write, and faults like a write
+
+
 @dataclass(frozen=True)
 class Slot:
     """A place in the CPU record: a fixed byte offset, or one that the form's hole supplies, plus `displacement`."""
@@ -273,11 +276,19 @@ class Emitter:
 
     def finish(self) -> list[Uop]:
         """The whole instruction: its micro-ops, then its writes, then its end."""
+        self._mark_updates()
         self.uops += self.pending
         self.pending = []
         if self.end:
             self.uops.append(self.end)
         return self.uops
+
+    def _mark_updates(self) -> None:
+        """A load of what is stored later faults as a write does (its `data` is FOR_WRITE)."""
+        stored = {uop.args[0].number for uop in self.uops if uop.op == "store"}
+        for uop in self.uops:
+            if uop.op == "load" and uop.args[0].number in stored:
+                uop.data = FOR_WRITE
 
     def _emit(self, op: str, bits: int, args: tuple[Value, ...], data: Any = None) -> Value:
         out = Value(self, self._count, bits)

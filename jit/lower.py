@@ -7,9 +7,9 @@ inline assembly, so that LLVM builds no stack frame for them.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from jit.ir import OPS, Slot, Uop, Value
+from jit.ir import FOR_WRITE, OPS, Slot, Uop, Value
 from jit.state import JUMP_ENTRIES, JUMP_ENTRY, NO_ERROR_CODE, PAGE_BITS, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY, Leave
 from jit.words import Layout
 
@@ -38,13 +38,13 @@ def memory_type(bits: int) -> str:
 
 
 class Helpers:
-    """Runtime functions that code calls: name -> index into cpu.helpers.  Grows as forms need more."""
+    """Runtime functions that code may call: name -> index into cpu.helpers."""
 
-    def __init__(self) -> None:
-        self.index: dict[str, int] = {}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.index = {name: number for number, name in enumerate(names)}
 
     def __getitem__(self, name: str) -> int:
-        return self.index.setdefault(name, len(self.index))
+        return self.index[name]
 
 
 class Module:
@@ -250,7 +250,7 @@ class Function:
         fast = self.emit(f"load {kind}, ptr {host}, align 1")
         self.lines.append(f"br label %{done}")
         self.label(miss)
-        slow = self._slow_load(address, bits)
+        slow = self._slow_load(address, bits, "load_for_write" if uop.data == FOR_WRITE else "load_slow")
         after = self.new("s")[1:]
         self.lines.append(f"br label %{after}")
         self.label(after)
@@ -258,15 +258,15 @@ class Function:
         self.label(done)
         self.define_loaded(uop, self.emit(f"phi {kind} [ {fast}, %{hit} ], [ {slow}, %{after} ]"))
 
-    def _slow_load(self, address: str, bits: int) -> str:
+    def _slow_load(self, address: str, bits: int, helper: str) -> str:
         if bits <= 64:
-            word = self.call_helper("load_slow", [address, str(bits // 8)], faults=True)
+            word = self.call_helper(helper, [address, str(bits // 8)], faults=True)
             return word if bits == 64 else self.emit(f"trunc i64 {word} to i{bits}")
         total = "0"
         for part in range(0, bits, 64):
             size = min(64, bits - part) // 8
             at = self.emit(f"add i64 {address}, {part // 8}") if part else address
-            word = self.call_helper("load_slow", [at, str(size)], faults=True)
+            word = self.call_helper(helper, [at, str(size)], faults=True)
             wide = self.emit(f"zext i64 {word} to i{bits}")
             wide = self.emit(f"shl i{bits} {wide}, {part}") if part else wide
             total = self.emit(f"or i{bits} {total}, {wide}")

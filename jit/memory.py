@@ -203,6 +203,14 @@ def load_slow(cpu: Cpu, address, size):
 
 
 @word_function
+def load_for_write(cpu: Cpu, address, size):
+    """The load of a read-modify-write: a fault is reported as one of writing."""
+    if probe_slow(cpu, address, size):
+        return 0
+    return load_slow(cpu, address, size)
+
+
+@word_function
 def store_slow(cpu: Cpu, address, value, size):
     return store_as(cpu, address, value, size, cpu.mmu)
 
@@ -258,7 +266,7 @@ def probe_as(cpu: Cpu, address, size, mmu):
     if lookup(cpu, address, WRITE, mmu) == 0:
         return 1
     last = address + size - 1
-    if (address ^ last) & ~PAGE_OFFSET and lookup(cpu, last, WRITE, mmu) == 0:
+    if (address ^ last) & ~PAGE_OFFSET and lookup(cpu, last & ~PAGE_OFFSET, WRITE, mmu) == 0:
         return 1
     return 0
 

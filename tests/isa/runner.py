@@ -19,8 +19,8 @@ from jit.words import Layout
 from jit.x86 import semantics                      # noqa: F401  (registers all instructions)
 from jit.x86.builder import Builder, NoSemantics
 from jit.x86.insn import decode
-from jit.x86.state import (ARITHMETIC, AUX_AF, AUX_CF, AUX_PF_FLIP, AUX_PO, AUX_SF_FLIP, MMU_USER, X86, CodeSize, Cr0, Cr4, Efer,
-                           Flag, Mode, PageFault, Seg, SegmentAttribute, Vector)
+from jit.x86.state import (ARITHMETIC, MMU_USER, X86, CodeSize, Cr0, Cr4, Efer, Mode, PageFault, Seg, SegmentAttribute, Vector)
+from tests.isa.flags import architectural_flags, lazy_flags
 from tests.oracle.state import Case, Fault, Result, State, full_tags, abridged_tags, layout
 
 for _module in iter_modules(jit.x86.__path__):
@@ -227,24 +227,6 @@ def _register(function: object) -> int:
 
 def _no_callback(cpu: int, call: int, a: int, b: int, c: int) -> int:
     raise AssertionError(f"an instruction test asked the machine for call {call} ({a:#x}, {b:#x}, {c:#x})")
-
-
-# --- flags in their two forms, written here again so that the engine's own conversions are not trusted
-def lazy_flags(rflags: int) -> tuple[int, int]:
-    """(result, aux) that stand for the arithmetic flags of an RFLAGS image."""
-    zf, pf, sf = bool(rflags & Flag.ZF), bool(rflags & Flag.PF), bool(rflags & Flag.SF)
-    cf, of = bool(rflags & Flag.CF), bool(rflags & Flag.OF)
-    aux = AUX_CF * cf | AUX_PO * (cf ^ of) | (AUX_AF if rflags & Flag.AF else 0)
-    aux |= AUX_PF_FLIP * (pf ^ zf) | AUX_SF_FLIP * sf
-    return (0 if zf else 1), aux
-
-
-def architectural_flags(result: int, aux: int) -> int:
-    cf, below = bool(aux & AUX_CF), bool(aux & AUX_PO)
-    even = (result & 0xFF).bit_count() % 2 == 0
-    found = {Flag.CF: cf, Flag.OF: cf ^ below, Flag.AF: bool(aux & AUX_AF), Flag.ZF: result == 0,
-             Flag.SF: bool(result >> 63) ^ bool(aux & AUX_SF_FLIP), Flag.PF: even ^ bool(aux & AUX_PF_FLIP)}
-    return sum(int(flag) for flag, value in found.items() if value)
 
 
 # --- entry points

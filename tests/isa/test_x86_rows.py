@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.isa import runner
+from tests.isa import engine_runner, runner
 from tests.isa.rows import Row, all_rows
 from tests.oracle import native, unicorn_oracle
 from tests.oracle.state import Case, Result
 
-BACK_ENDS: dict[str, Callable[[Case], Result]] = {"bytecode": runner.run}
+BACK_ENDS: dict[str, Callable[[Case], Result]] = {"bytecode": runner.run, "engine": engine_runner.run}
 ROWS = all_rows()
 WITHOUT_ORACLE = "x86_limits.txt"
 
