@@ -29,7 +29,7 @@ from jit.state import (
 from jit.translate import WORK_SIZE
 
 ARENA_SIZE = 128 << 20
-FIXED_SIZE = 1 << 20                    # of the arena: glue, trampolines, constants
+FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
 BLOCK_LIMIT = 600_000
 OFFSET_LIMIT = 6_000_000
 BUCKETS = 1 << 17
@@ -79,8 +79,7 @@ class Vcpu:
         for tag in ("read", "write", "execute"):
             state["tlb"][tag] = NO_PAGE
         state["tlb_info"]["page"] = NO_PAGE
-        for name, number in self.engine.helpers.items():
-            state["helpers"][number] = self.engine.helper_addresses[name]
+        state["helpers"][:len(self.engine.helpers)] = self.engine.helper_addresses
 
     def run(self, budget: int, now: int, contended: bool = False) -> Exit:
         """Run at most about `budget` instructions (a block may overshoot) from virtual time `now` (ns).  `contended`: spin-wait
@@ -145,10 +144,9 @@ class Engine:
         self._keep: list[Any] = []
         self._make_code_cache()
         self._make_glue()
-        self.stencils = StencilLibrary(front, self.words, self.arena, progress)
+        self.stencils = StencilLibrary(front, self.library, self.words, self.arena, progress)
         self.helpers = self.stencils.helpers.index
-        self.helper_addresses: dict[str, int] = {}
-        self._bind_helpers()
+        self.helper_addresses = self._bind_helpers()
         self.words["arena_start"] = self.words["arena_next"] = (self.arena.base + FIXED_SIZE)
         self.words["arena_end"] = self.arena.base + ARENA_SIZE
 
@@ -200,13 +198,9 @@ class Engine:
         run = self.library.address("run")
         self.enter = lambda vcpu: guarded(vcpu.address, run)
 
-    def _bind_helpers(self) -> None:
-        """Give helpers that stencils call a trampoline, and every vCPU its address."""
-        for name, number in self.helpers.items():
-            if name not in self.helper_addresses:
-                self.helper_addresses[name] = self.arena.put(trampoline(self.library.address(name)))
-                for vcpu in self.cpus.values():
-                    vcpu.state["helpers"][number] = self.helper_addresses[name]
+    def _bind_helpers(self) -> np.ndarray:
+        """A trampoline for every runtime function that code may call; their addresses in the order of `helpers`."""
+        return np.array([self.arena.put(trampoline(self.library.address(name))) for name in self.helpers], np.uint64)
 
     # --- the callback
     def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
@@ -222,9 +216,7 @@ class Engine:
 
     def _new_form(self, address: int, size: int, key: int) -> int:
         mode = self._translating_mode()
-        number = self.stencils.add(ctypes.string_at(address, size), mode, key)
-        self._bind_helpers()
-        return number
+        return self.stencils.add(ctypes.string_at(address, size), mode, key)
 
     def _translating_mode(self) -> int:
         return int(self.words["mode"])

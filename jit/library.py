@@ -1,10 +1,11 @@
 """The stencil library of one engine: templates, code and relocations where the translator reads them.
 
-Forms are compiled when they are first met and remembered on disk with the bytes of one example each; the next start loads
-them all without LLVM.
+The forms that a front end lists are compiled at the first start (jit/prebuild.py), others when they are first met; all are
+remembered on disk with the bytes of one example each, and the next start loads them without LLVM.
 """
 from __future__ import annotations
 
+import ctypes
 import marshal
 from importlib import import_module
 from pathlib import Path
@@ -12,23 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from jit import cache
+from jit import cache, prebuild
 from jit.lower import Function, Helpers, Module
-from jit.state import FORM, RELOCATION, TEMPLATE, TemplateFlag
-from jit.stencil import CONSTANT, HOLE_NUMBER, STUBS, Code, compile_module, stub_module, without_flags
+from jit.prebuild import NO_EXIT
+from jit.state import FORM, RELOCATION, TEMPLATE
+from jit.stencil import CONSTANT, STUBS, Code, compile_module, stub_module
+from jit.words import REGISTRY
 
 TEMPLATES, FORMS = 16384, 65536
-CODE_POOL, RELOCATION_POOL = 24 << 20, 400_000
-CONSTANT_POOL = 256 << 10
-NO_EXIT = 255
+CODE_POOL, RELOCATION_POOL = 24 << 20, 600_000
+CONSTANT_POOL = 512 << 10
 
 
 class StencilLibrary:
-    def __init__(self, front: Any, words: Any, arena: Any, progress: Any = None):
-        self.front, self.words, self.arena = front, words, arena
-        self.helpers = Helpers()
-        for name in ("load_slow", "store_slow", "probe_slow"):
-            self.helpers[name]
+    """`runtime` is the loaded runtime library; `words` the ENGINE record, whose decoder fields are set already."""
+
+    def __init__(self, front: Any, runtime: Any, words: Any, arena: Any, progress: Any = None):
+        self.front, self.runtime, self.words, self.arena = front, runtime, words, arena
+        self.helpers = Helpers(sorted(REGISTRY))
         self.templates = np.zeros(TEMPLATES, TEMPLATE)
         self.forms = np.zeros(FORMS, FORM)
         self.code = np.zeros(CODE_POOL, np.uint8)
@@ -37,61 +39,77 @@ class StencilLibrary:
         self.count, self.built = 1, 0
         self.constants = arena.reserve(CONSTANT_POOL)
         self._constants_used = 0
+        self._constants_at: dict[bytes, int] = {b"": 0}
         for name, array in (("templates", self.templates), ("forms", self.forms), ("stencil_code", self.code),
                             ("relocations", self.relocations)):
             words[name] = array.ctypes.data
         words["form_mask"], words["constants"] = FORMS - 1, self.constants
-        self._key = cache.key("stencils 1", _sources())
         self._add_stubs()
-        self._new: list[Any] = []
-        self._load()
+        prebuild.start_worker(lambda: front, list(self.helpers.index))
+        self._key = cache.key("stencils 2", _sources(), *self.helpers.index)
+        self._stored: list[Any] = []
+        self._changed = False
+        self._load(progress)
 
     # --- public
     def add(self, example: bytes, mode: int, key: int) -> int:
         """Compile the form of the instruction at `example` and enter it under its key; its template number."""
-        form = self.front.form(example, mode)
-        module = Module()
-        Function(module, "live", self.front.layout, self.helpers).define(form.uops)
-        names = ["live"]
-        if form.flags & TemplateFlag.WRITES_FLAGS:
-            Function(module, "dead", self.front.layout, self.helpers).define(without_flags(form.uops))
-            names.append("dead")
-        functions, constants = compile_module(module)
-        codes = [functions[name] for name in names]
-        exits = tuple(NO_EXIT if hole is None else HOLE_NUMBER[hole] for hole in form.exits)
+        built = prebuild.build_batch([(mode, example)])[0]
         self.built += 1
-        entry = (key, int(form.flags), exits, [_plain(code) for code in codes], constants, dict(self.helpers.index))
-        self._new.append(entry)
-        return self._enter(entry)
+        self._changed = True
+        return self._enter((key, mode, example, built))
+
+    def examples(self) -> list[tuple[int, bytes]]:
+        """One (mode, bytes) for every form that is known."""
+        return [(mode, example) for _, mode, example, _ in self._stored]
 
     def save(self) -> None:
         """Remember on disk what was compiled in this process."""
-        if self._new:
-            self._stored += self._new
-            self._new = []
+        if self._changed:
             cache.write("stencils", self._key, marshal.dumps(self._stored))
+            self._changed = False
 
     # --- private
-    def _load(self) -> None:
-        self._stored: list[Any] = []
+    def _load(self, progress: Any) -> None:
         image = cache.read("stencils", self._key)
         if image is None:
+            self._build_listed(progress)
             return
-        self._stored = marshal.loads(image)  # noqa: S302 (our own file; plain tuples, no code)
-        for entry in self._stored:
-            for name in entry[5]:
-                self.helpers[name]
-        for entry in self._stored:
+        for entry in marshal.loads(image):  # noqa: S302 (our own file; plain tuples, no code)
             self._enter(entry)
 
+    def _build_listed(self, progress: Any) -> None:
+        """The first start after an installation or a change: compile the front end's list."""
+        examples = self.front.listed_forms()
+        names = list(self.helpers.index)
+        for (mode, example), built in zip(examples, prebuild.build_forms(type(self.front), names, examples, progress)):
+            key = self._key_of(example, mode)
+            if key and not self._find(key):
+                self._enter((key, mode, example, built))
+        self._changed = True
+        self.save()
+
+    def _key_of(self, example: bytes, mode: int) -> int:
+        buffer = ctypes.create_string_buffer(example, 16)
+        return self.runtime.example_key(self.words.__array_interface__["data"][0], ctypes.addressof(buffer), len(example), mode)
+
+    def _find(self, key: int) -> int:
+        slot = key & (FORMS - 1)
+        while self.forms[slot]["key"]:
+            if int(self.forms[slot]["key"]) == key:
+                return int(self.forms[slot]["template"])
+            slot = (slot + 1) & (FORMS - 1)
+        return 0
+
     def _enter(self, entry: Any) -> int:
-        key, flags, exits, codes, constants, _ = entry
+        key, _, _, (flags, exits, codes, constants) = entry
         base = self._add_constants(constants)
         number = self._template([Code(*code) for code in codes], flags, exits, base)
         slot = key & (FORMS - 1)
         while self.forms[slot]["key"]:
             slot = (slot + 1) & (FORMS - 1)
         self.forms[slot] = (key, number)
+        self._stored.append(entry)
         return number
 
     def _add_stubs(self) -> None:
@@ -107,14 +125,15 @@ class StencilLibrary:
 
     def _add_constants(self, data: bytes) -> int:
         """Copy read-only data into the arena; its offset in the constant area."""
-        if not data:
-            return 0
+        if data in self._constants_at:
+            return self._constants_at[data]
         at = -(-self._constants_used // 64) * 64
         if at + len(data) > CONSTANT_POOL:
             raise MemoryError("the stencils' constant area is full")
         place = self.constants - self.arena.base + at
         self.arena.map[place:place + len(data)] = data
         self._constants_used = at + len(data)
+        self._constants_at[data] = at
         return at
 
     def _template(self, codes: list[Code], flags: int, exits: tuple[int, ...], constants: int) -> int:
@@ -137,10 +156,6 @@ class StencilLibrary:
         self._code_used += len(code.text)
         self._relocations_used += len(code.relocations)
         return at, len(code.text), int(code.droppable), first, len(code.relocations)
-
-
-def _plain(code: Code) -> tuple[Any, ...]:
-    return code.text, code.relocations, code.droppable
 
 
 def _sources() -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -18,6 +19,9 @@ from jit import cache
 from jit.words import REGISTRY, WordFunction
 
 Progress = Callable[[int, int], None]
+# What functions are made of besides their own files: the rewriter, the primitives, the layouts and constants of records.
+_SHARED_SOURCES = sorted(str(p) for p in Path(__file__).parent.glob("**/state.py")) + [
+    str(Path(__file__).parent / name) for name in ("words.py", "primitives.py", "numba_primitives.py", "stencil.py")]
 _UNRESOLVED = 4096          # any address: numba wants every external symbol to have one, though nothing is run there
 
 
@@ -48,11 +52,11 @@ def load(modules: Iterable[str], progress: Progress | None = None) -> Library:
     for module in modules:
         import_module(module)
     names = sorted(REGISTRY)
-    sources = {name: REGISTRY[name].source() for name in names}
-    name = cache.key("runtime 1", *(f"{n}\n{sources[n]}" for n in names))
+    files = sorted({REGISTRY[name].function.__code__.co_filename for name in names})
+    name = cache.key("runtime 2", *names, *(Path(file).read_bytes() for file in [*files, *_SHARED_SOURCES]))
     image = cache.read("runtime", name)
     if image is None:
-        image = _build(tuple(modules), names, sources, progress)
+        image = _build(tuple(modules), names, {n: REGISTRY[n].source() for n in names}, progress)
         cache.write("runtime", name, image)
     return Library(image, names)
 

@@ -9,6 +9,7 @@ from enum import IntEnum, IntFlag
 
 import numpy as np
 
+HELPERS = 768                           # room for host addresses of runtime functions in a CPU record
 PAGE_BITS = 12
 PAGE_SIZE = 1 << PAGE_BITS
 TLB_ENTRIES = 1024                      # per MMU index, direct-mapped by page number
@@ -100,7 +101,7 @@ def common_fields(mmu_indices: int) -> list[tuple]:
         ("single", "u8"),               # nonzero: the next block is one instruction long (interrupt shadow, restart, step)
         ("index", "u8"),                # vCPU number
         ("engine", "u8"),               # host address of the ENGINE record
-        ("helpers", "u8", 64),          # host addresses of runtime functions that stencils call
+        ("helpers", "u8", HELPERS),          # host addresses of runtime functions that stencils call
         ("statistics", "u8", STATS),
         ("tlb", TLB_ENTRY, mmu_indices * TLB_ENTRIES),
         ("tlb_info", TLB_INFO, mmu_indices * TLB_ENTRIES),

@@ -97,6 +97,14 @@ def decode_at(engine: Engine, mode, host, size, pc):
 
 
 @word_function
+def example_key(engine: Engine, host, size, mode):
+    """Form key of the instruction at `host`; 0 when there is none."""
+    if decode_at(engine, mode, host, size, 0) == 0:
+        return 0
+    return call3(engine.form_key, engine, engine.decoded, mode)
+
+
+@word_function
 def find_form(engine: Engine, key):
     """Template number of a form key, 0 when it is not known yet."""
     slot = key & engine.form_mask

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import iter_modules
 
 import jit.x86
@@ -53,6 +54,11 @@ class X86Front:
         for decoder in found:
             decoder.detail = True
         return found
+
+    def listed_forms(self) -> list[tuple[int, bytes]]:
+        """(mode, bytes) of one instruction for each form that guests are known to use (forms.txt)."""
+        lines = (Path(__file__).parent / "forms.txt").read_text().split()
+        return [(int(mode, 16), bytes.fromhex(code)) for mode, _, code in (line.partition(":") for line in lines)]
 
     def form(self, code: bytes, mode: int) -> FormCode:
         """The form of the first instruction in `code`; #UD for what has no semantics."""
