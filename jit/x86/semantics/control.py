@@ -7,7 +7,6 @@ from __future__ import annotations
 from jit.ir import Value
 from jit.x86.builder import Builder, semantics
 from jit.x86.insn import Operand
-from jit.x86.semantics.stack import stack_operand_bits
 from jit.x86.semantics.transfers import FAR_CALL, FAR_JUMP, far_indirect
 from jit.x86.state import Gpr
 
@@ -29,11 +28,16 @@ def call(b: Builder, target: Operand) -> None:
     if _is_group_5(b, FAR_CALL):
         return far_indirect(b, target)
     new_pc = None if target.kind == "imm" else b.load(target).zext(64)
-    b.push(b.next_pc().trunc(stack_operand_bits(b)))
+    b.push(b.next_pc().trunc(_return_bits(b)))
     if new_pc:
         b.indirect(new_pc)
     else:
         b.jump_to(b.target(target))
+
+
+def _return_bits(b: Builder) -> int:
+    """Size of a near return address.  64-bit code ignores the operand-size prefix here, as Intel's processors do."""
+    return 64 if b.insn.long else b.insn.operand_bits
 
 
 def _is_group_5(b: Builder, extension: int) -> bool:
@@ -44,7 +48,7 @@ def _is_group_5(b: Builder, extension: int) -> bool:
 @semantics("ret")
 def ret(b: Builder, *released: Operand) -> None:
     """`released`: bytes of arguments to drop."""
-    bits = stack_operand_bits(b)
+    bits = _return_bits(b)
     pointer = b.stack_pointer()
     target = b.mem_load(b.stack_address(pointer, bits // 8), bits)
     top = pointer + bits // 8
@@ -86,6 +90,6 @@ def _count_down(b: Builder) -> Value:
 
 @semantics("nop", "endbr32", "endbr64", "rdsspd", "rdsspq",
            "prefetch", "prefetchw", "prefetchwt1", "prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2",
-           "lfence", "mfence", "sfence")
+           "lfence", "mfence", "sfence", "cldemote")
 def nop(b: Builder, *operands: Operand) -> None:
     """Hints and fences: vCPUs run one after another, so memory is always in order."""
