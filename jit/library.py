@@ -17,7 +17,7 @@ from jit import cache, prebuild
 from jit.lower import Function, Helpers, Module
 from jit.prebuild import NO_EXIT
 from jit.state import FORM, RELOCATION, TEMPLATE
-from jit.stencil import CONSTANT, STUBS, Code, compile_module, stub_module
+from jit.stencil import CONSTANT, ENTRIES, STUBS, Code, compile_module, stub_module
 from jit.words import REGISTRY
 
 TEMPLATES, FORMS = 16384, 65536
@@ -116,7 +116,7 @@ class StencilLibrary:
         functions, constants = compile_module(stub_module(self.front.layout))
         base = self._add_constants(constants)
         for name in STUBS:
-            self._template([functions[f"stub_{name}"]], 0, (NO_EXIT, NO_EXIT), base)
+            self._template([ENTRIES.get(name) or functions[f"stub_{name}"]], 0, (NO_EXIT, NO_EXIT), base)
         self.words["fault_stub"] = self.arena.put(functions["stub_fault"].text)
         self.words["leave_stub"] = self.arena.put(functions["stub_leave"].text)
         module, form = Module(), self.front.undefined()

@@ -111,23 +111,6 @@ def _droppable(relocations: Iterable[tuple[int, ...]], size: int) -> bool:
 class Stub(Function):
     """Fixed pieces of code around instructions: block entries, ways out, constant jumps."""
 
-    def head(self) -> None:
-        """Block entry: to the cold way out when the budget is used up, else take `count` instructions from it."""
-        left = self.load_field("left")
-        self.branch_to(self.emit(f"icmp slt i64 {left}, 1"), "out", "on", "!prof !9")
-        self.label("out")
-        self.tail_call("GOTO0")
-        self.label("on")
-        self.store_field("left", self.emit(f"sub i64 {left}, {self.hole('count')}"))
-        self.tail_call("NEXT")
-        self.close()
-
-    def head_unchecked(self) -> None:
-        """Entry of a single-instruction block, which runs whatever the budget says."""
-        self.store_field("left", self.emit(f"sub i64 {self.load_field('left')}, {self.hole('count')}"))
-        self.tail_call("NEXT")
-        self.close()
-
     def cold(self) -> None:
         """Where a block's entry leads without budget, or once the block is dead."""
         self.go_out("pc", Leave.HEAD)
@@ -178,12 +161,23 @@ class Stub(Function):
 
 
 STUBS = ["head", "head_unchecked", "cold", "link", "out", "jump", "fault", "leave"]
+GOTO0 = FIRST_CONTINUATION + CONTINUATIONS.index("GOTO0")
+# Block entries are assembled by hand: three instructions, of which LLVM makes eight.  cpu is in r12, `left` its first field.
+ENTRIES = {
+    # cmpq $0, (%r12); jle GOTO0 (the cold way out: the budget is used up); subq $count, (%r12)
+    "head": Code(bytes.fromhex("49833c2400 0f8e00000000 49812c2400000000"),
+                 ((7, REL32, GOTO0, -4), (15, ABS32, HOLE_NUMBER["count"], 0)), droppable=False),
+    # a single-instruction block runs whatever the budget says
+    "head_unchecked": Code(bytes.fromhex("49812c2400000000"), ((4, ABS32, HOLE_NUMBER["count"], 0),), droppable=False),
+}
 
 
 def stub_module(layout: Layout) -> Module:
+    assert layout.offset("left") == 0
     module = Module()
     for name in STUBS:
-        getattr(Stub(module, f"stub_{name}", layout, Helpers()), name)()
+        if name not in ENTRIES:
+            getattr(Stub(module, f"stub_{name}", layout, Helpers()), name)()
     return module
 
 
