@@ -14,6 +14,7 @@ from emu import log
 from emu.clock import Clock
 from emu.devices.apic_bus import ApicBus
 from emu.devices.lapic import LocalApic
+from emu.x86_msrs import StoredMsrs
 from jit.engine import Engine
 from jit.state import Exit, Request
 from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Seg, SegmentAttribute, Vector
@@ -31,6 +32,8 @@ MXCSR_RESET = 0x1F80
 FIXED_MTRR_CAP = 0x508
 ALL_ONES = (1 << 64) - 1
 A20 = 1 << 20
+AMD = "AuthenticAMD"
+MTRR_ENABLED_WRITE_BACK = 0xC06  # IA32_MTRR_DEF_TYPE: MTRRs and fixed ranges on, write-back
 DATA_ACCESS = int(SegmentAttribute.P | SegmentAttribute.S | SegmentAttribute.WRITABLE | SegmentAttribute.ACCESSED)
 CODE_ACCESS = DATA_ACCESS | int(SegmentAttribute.CODE)
 LDT_TYPE, BUSY_TSS_TYPE = 2 << 8, 11 << 8
@@ -61,6 +64,7 @@ class X86Vcpu:
         self.sipi_vector: int | None = None
         self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None
         self._attention = True
+        self.msrs = StoredMsrs(amd=model.vendor == AMD)
         at = engine.front.layout.offset
         self._halted, self._request = (ctypes.c_uint64.from_address(self.vcpu.address + at(n)) for n in ("halted", "request"))
         self.apic = LocalApic(model.apic_id, apic_bus, self, clock, bsp=bsp, x2apic="x2apic" in model.features)
@@ -86,6 +90,7 @@ class X86Vcpu:
         self.state["misc_enable"] = 1
         self.state["mtrr"] = 0
         self.apic.reset()
+        self.msrs.reset()
         self.nmi_pending = self.init_pending = False
         self.sipi_vector = None
         self._publish_features()
@@ -127,6 +132,7 @@ class X86Vcpu:
         if long_mode:
             state["cr3"], state["cr4"] = cr3, int(Cr4.PAE)
             state["efer"] = int(Efer.LME | Efer.LMA)
+        state["mtrr_def_type"] = MTRR_ENABLED_WRITE_BACK                 # as firmware leaves it
         state["gpr"] = 0
         for name, value in registers.items():
             state["gpr"][Gpr[name.upper()]] = value
@@ -282,10 +288,12 @@ class X86Vcpu:
                                                          xcr0=int(self.state["xcr0"]))
             return 0
         if operation == SystemOp.READ_MSR:
-            value = self.apic.read_msr(b)
+            value = self.msrs.read(b)
+            if value is None:
+                value = self.apic.read_msr(b)
             return self._general_protection(f"read of unknown MSR {b:#x}") if value is None else value
         if operation == SystemOp.WRITE_MSR:
-            if not self.apic.write_msr(b, c):
+            if not (self.msrs.write(b, c) or self.apic.write_msr(b, c)):
                 return self._general_protection(f"write of {c:#x} to unknown MSR {b:#x}")
             return 0
         if operation == SystemOp.READ_TPR:
