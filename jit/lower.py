@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from jit.ir import FOR_WRITE, OPS, Slot, Uop, Value
-from jit.state import JUMP_ENTRIES, JUMP_ENTRY, NO_ERROR_CODE, PAGE_BITS, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY, Leave
+from jit.state import JUMP_ENTRIES, JUMP_ENTRY, NO_ERROR_CODE, PAGE_BITS, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY
 from jit.words import Layout
 
 HOLE = "h_"
