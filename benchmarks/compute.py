@@ -31,7 +31,9 @@ def main() -> None:
     parser = common.parser(__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(GUESTS)}; default all")
     parser.add_argument("--without", action="append", default=[], choices=(QEMU, UNICORN), help="leave a peer out")
-    parser.add_argument("--scale", type=float, default=1, help="factor on all repetitions (default 1: seconds under TCG)")
+    parser.add_argument(
+        "--scale", type=float, default=1, help="factor on all repetitions (default 1: seconds under TCG)"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(GUESTS)
     if unknown:

@@ -75,7 +75,7 @@ def emit_and_forget(engine: Engine, pc, mode, host, count):
         engine.arena_next = engine.arena_start
     number = engine.block_count
     block: Block = block_at(engine, number)
-    memset(block, 0, BLOCK_SIZE)
+    memset(block, 0, BLOCK_SIZE)  # noqa: F821 (a primitive)
     block.pc = pc
     block.mode = mode
     block.ram = host - engine.ram
