@@ -130,7 +130,7 @@ def pop_outer_stack(cpu: X86, size, release):
         return 1
     rpl = stack.target & RPL
     to_long = is_long_code(cpu, stack.target_descriptor)
-    if selector & NOT_RPL == 0 and to_long and rpl != 3 and selector & RPL == rpl:
+    if selector & NOT_RPL == 0 and to_long and rpl != 3:
         stack.selector = selector
         stack.descriptor = 0
         stack.pointer = pointer

@@ -1,12 +1,17 @@
+"""Debug exceptions: single step and what is pending for the end of an instruction (SDM vol. 3B ch. 17).
+
+Entry points of the dispatcher, around the one instruction of a block with Mode.SINGLE:
+    debug_before(cpu)                   note whether TF asks for a trap after this instruction
+    debug_after(cpu) -> 0, or 1 on shutdown     take the pending debug trap, if any (not after a fault)
+
+Not here: the breakpoints of DR0-DR3 (DR7 is kept but nothing matches against it), I/O breakpoints, the T bit of a TSS.
+"""
 from __future__ import annotations
 
-from jit.state import NO_ERROR_CODE, Leave
+from jit.state import Leave
 from jit.words import word_function
-from jit.x86.interrupts import Event, deliver, raise_fault
-from jit.x86.state import X86, Flag, Vector
-
-DR6 = 6
-BS = 1 << 14                            # DR6: single step
+from jit.x86.interrupts import BS, debug_trap
+from jit.x86.state import X86, Flag
 
 
 @word_function
@@ -23,6 +28,4 @@ def debug_after(cpu: X86):
     cpu.pending_db = 0
     if reasons == 0 or cpu.leave == Leave.HEAD:
         return 0
-    cpu.dr[DR6] = cpu.dr[DR6] | reasons
-    deliver(cpu, Vector.DB, NO_ERROR_CODE, Event.EXCEPTION)
-    return raise_fault(cpu)
+    return debug_trap(cpu, reasons)

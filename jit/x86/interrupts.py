@@ -28,7 +28,7 @@ from jit.x86.mode import (
 )
 from jit.x86.segmentation import is_long, selector_fault, set_null, set_real
 from jit.x86.stack import (
-    TSS_32_BIT, commit_stack, commit_stack_segment, current_stack, inner_stack, long_stack, pop_value, push_value, tss_load,
+    IOMAP_AT, TSS_32_BIT, commit_stack, commit_stack_segment, current_stack, inner_stack, long_stack, pop_value, push_value, tss_load,
 )
 from jit.x86.state import X86, Cr0, Cr4, Flag, Gpr, Seg, SegmentAttribute, Vector
 from jit.x86.tasks import Switch, task_switch
@@ -43,8 +43,9 @@ GATE_SIZE, LONG_GATE_SIZE = 8, 16
 IF_CLEAR = 1                            # gate type bit: clear in interrupt gates, set in trap gates
 GATE_32 = 8                             # gate type bit: 32-bit gate
 CLEARED = Flag.TF | Flag.NT | Flag.RF | Flag.VM
-IOMAP_AT = 0x66                         # TSS: offset of the I/O map; the interrupt redirection map is before it
-REDIRECTION_SIZE = 32
+REDIRECTION_SIZE = 32                   # bytes; the interrupt redirection map ends where the I/O map begins
+DR6 = 6
+BS = 1 << 14                            # DR6: single step
 
 
 class Event(IntEnum):
@@ -157,6 +158,14 @@ def into(cpu: X86):
 @word_function
 def int1(cpu: X86):
     return deliver(cpu, Vector.DB, NO_ERROR_CODE, Event.EXCEPTION)
+
+
+@word_function
+def debug_trap(cpu: X86, reasons):
+    """Deliver #DB after an instruction, with its DR6 bits.  Returns 1 on shutdown."""
+    cpu.dr[DR6] = cpu.dr[DR6] | reasons
+    deliver(cpu, Vector.DB, NO_ERROR_CODE, Event.EXCEPTION)
+    return raise_fault(cpu)
 
 
 @word_function

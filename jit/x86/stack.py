@@ -38,6 +38,7 @@ Cursor = Layout("Cursor", np.dtype([
     ("outer", "u8"),                    # SS:RSP change with CS
 ]))
 MASK_16, MASK_32, MASK_64 = (1 << 16) - 1, (1 << 32) - 1, (1 << 64) - 1
+IOMAP_AT = 0x66                         # TSS: offset of the I/O permission map
 TSS_32_BIT = 1 << 11                    # TR attribute: a 32-bit (or 64-bit) task-state segment
 
 

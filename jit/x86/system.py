@@ -8,7 +8,7 @@ Entry points (b.system; `bits` is the operand size, `address` a linear address):
     cli(cpu), sti(cpu)                                  sti runs one more instruction before interrupts (cpu.single)
     clac(cpu), stac(cpu)
     popf(cpu, bits)                                     stack and flags themselves; bits 16, 32, 64
-    hlt(cpu), pause(cpu)
+    hlt(cpu), pause(cpu)                                leave run() with Exit.HALT (cpu.halted = 1), Exit.PAUSE
     check_port(cpu, port, size)                         #GP(0) unless IOPL or the TSS bitmap allow the access
     port_in(cpu, port, size) -> value                   size in bytes; the caller writes AL/AX/EAX
     port_out(cpu, port, value, size)
@@ -30,13 +30,12 @@ from jit.x86.mode import (
 )
 from jit.x86.msr import cpuid  # noqa: F401  (registers CPUID, RDMSR, WRMSR)
 from jit.x86.paging import check_canonical, invalidate_page
-from jit.x86.stack import TSS_32_BIT, commit_stack, current_stack, pop_value, tss_load
+from jit.x86.stack import IOMAP_AT, TSS_32_BIT, commit_stack, current_stack, pop_value, tss_load
 from jit.x86.state import X86, Cr0, Cr4, Flag, Gpr, Seg, Segment
 from jit.x86.system_ops import SystemOp
 
 LOW_32 = (1 << 32) - 1
 BASE_16 = (1 << 24) - 1                 # LGDT and LIDT with 16-bit operands load 24 bits of base
-IOMAP_AT = 0x66                         # TSS: offset of the I/O permission map
 MONITOR_BIT = 1 << 3                    # CPUID 1 ECX
 RDTSCP_BIT = 1 << 27                    # CPUID 8000_0001h EDX
 SMAP_BIT = 1 << 20                      # CPUID 7 EBX

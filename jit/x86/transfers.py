@@ -19,7 +19,7 @@ from jit.x86.codeseg import (
 from jit.x86.descriptors import (
     CALL_GATE_16, CALL_GATE_32, LONG_DESCRIPTOR_SIZE, TASK_GATE, TSS_16, TSS_32, UPPER_TYPE, descriptor_type,
 )
-from jit.x86.interrupts import switch_task
+from jit.x86.interrupts import BS, debug_trap, switch_task
 from jit.x86.mode import (
     flags_image, implicit_mmu, in_long_code, in_protected, refuse, set_flags, undefined, update_mode,
 )
@@ -307,7 +307,10 @@ def sysret(cpu: X86, operand_bits):
         return 1
     set_flags(cpu, cpu.gpr[Gpr.R11], SYSRET_FLAGS)
     cpu.pc = cpu.gpr[Gpr.RCX] if wide else cpu.gpr[Gpr.RCX] & MASK_32
-    return enter_flat(cpu, selector + 16 if wide else selector, selector + 8, 3, wide)
+    enter_flat(cpu, selector + 16 if wide else selector, selector + 8, 3, wide)
+    if cpu.eflags & Flag.TF:
+        debug_trap(cpu, BS)             # as if the SYSCALL in the program had just been stepped
+    return 0
 
 
 @word_function

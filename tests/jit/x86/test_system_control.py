@@ -206,10 +206,10 @@ def test_hlt_leaves_with_halted_set(kernel):
     assert (kernel["halted"], kernel["leave"], kernel["exit_code"]) == (1, Leave.EXIT, Exit.HALT)
 
 
-def test_pause_yields_only_to_another_vcpu(kernel):
+def test_pause_yields_only_when_another_vcpu_waits(kernel):
     run(kernel, "pause")
     assert kernel["leave"] == Leave.NEXT
-    kernel.engine["cpu_count"] = 2
+    kernel["contended"] = 1
     run(kernel, "pause")
     assert (kernel["leave"], kernel["exit_code"]) == (Leave.EXIT, Exit.PAUSE)
 
