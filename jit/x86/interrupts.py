@@ -1,4 +1,4 @@
-"""Exceptions, interrupts and IRET in every mode (SDM vol. 3A ch. 6, vol. 2 INT n and IRET).
+"""Exceptions and interrupts in every mode (SDM vol. 3A ch. 6, vol. 2 INT n).  IRET is in iret.py.
 
 Entry points of the dispatcher (cpu.pc is the return address: the faulting instruction, or the next one):
     raise_fault(cpu) -> 0, or 1 on shutdown     deliver the exception in cpu.fault, with double and triple faults
@@ -8,10 +8,7 @@ Entry points of the dispatcher (cpu.pc is the return address: the faulting instr
 Entry points of semantics (b.system):
     int_n(cpu, vector)                          INT n
     int3(cpu), into(cpu), int1(cpu)             INT3, INTO (acts only when OF = 1), INT1
-    iret(cpu, operand_bits)                     IRET, IRETD, IRETQ
     switch_task(cpu, selector, reason, code)    task_switch, with faults of the new task delivered there
-
-RF is pushed with faults but never loaded: instruction breakpoints, which it silences, do not exist here.
 """
 from __future__ import annotations
 
@@ -20,15 +17,14 @@ from enum import IntEnum
 from jit.memory import load_as, set_fault
 from jit.state import NO_ERROR_CODE, Exit, Leave
 from jit.words import word_function
-from jit.x86.codeseg import check_offset, code_of_gate, commit_return, enter_code, handler_cpl, prepare_return
+from jit.x86.codeseg import check_offset, code_of_gate, enter_code, handler_cpl
 from jit.x86.descriptors import TASK_GATE, descriptor_type
 from jit.x86.mode import (
-    arithmetic_flags, flags_image, implicit_mmu, in_long_code, in_protected, in_v86, iopl, load_flags, refuse, set_flags,
-    update_mode,
+    arithmetic_flags, flags_image, implicit_mmu, in_v86, iopl, refuse, set_flags, update_mode,
 )
 from jit.x86.segmentation import is_long, selector_fault, set_null, set_real
 from jit.x86.stack import (
-    IOMAP_AT, TSS_32_BIT, commit_stack, commit_stack_segment, current_stack, inner_stack, long_stack, pop_value, push_value, tss_load,
+    IOMAP_AT, TSS_32_BIT, commit_stack, commit_stack_segment, current_stack, inner_stack, long_stack, push_value, tss_load,
 )
 from jit.x86.state import X86, Cr0, Cr4, Flag, Gpr, Seg, SegmentAttribute, Vector
 from jit.x86.tasks import Switch, task_switch
@@ -36,11 +32,11 @@ from jit.x86.tasks import Switch, task_switch
 A = SegmentAttribute
 EXT = 1                                 # error code: the event came from outside the program
 IDT = 2                                 # error code: the index is a vector
-BASE_PAGE_FAULT = 1 << Vector.PF
+PAGE_FAULT = 1 << Vector.PF
 CONTRIBUTORY = 1 << Vector.DE | 1 << Vector.TS | 1 << Vector.NP | 1 << Vector.SS | 1 << Vector.GP
 NO_FAULTS = 1 << Vector.DB | 1 << Vector.NMI | 1 << Vector.BP | 1 << Vector.OF | 1 << Vector.DF | 1 << Vector.MC
 GATE_SIZE, LONG_GATE_SIZE = 8, 16
-IF_CLEAR = 1                            # gate type bit: clear in interrupt gates, set in trap gates
+TRAP_GATE = 1                           # gate type bit: leaves IF as it is
 GATE_32 = 8                             # gate type bit: 32-bit gate
 CLEARED = Flag.TF | Flag.NT | Flag.RF | Flag.VM
 REDIRECTION_SIZE = 32                   # bytes; the interrupt redirection map ends where the I/O map begins
@@ -84,7 +80,7 @@ def raise_fault(cpu: X86):
 def combine(first, second):
     """The exception to deliver when `second` came while `first` was delivered (SDM vol. 3A table 6-5); NO_ERROR_CODE means
     shutdown."""
-    serious = (CONTRIBUTORY | BASE_PAGE_FAULT) >> second & 1
+    serious = (CONTRIBUTORY | PAGE_FAULT) >> second & 1
     if first == Vector.DF and serious:
         return NO_ERROR_CODE
     if first == Vector.PF and serious:
@@ -317,7 +313,7 @@ def enter_handler(cpu: X86, gate, selector, d, cpl, offset):
         set_null(cpu, Seg.DS, 0)
         set_null(cpu, Seg.FS, 0)
         set_null(cpu, Seg.GS, 0)
-    set_flags(cpu, 0, CLEARED if descriptor_type(gate) & IF_CLEAR else CLEARED | Flag.IF)
+    set_flags(cpu, 0, CLEARED if descriptor_type(gate) & TRAP_GATE else CLEARED | Flag.IF)
     return enter_code(cpu, selector, d, cpl, offset)
 
 
@@ -353,88 +349,3 @@ def handler_stack(cpu: X86, ist, cpl):
     if ist:
         return tss_load(cpu, 0x1C + 8 * ist, 8)
     return tss_load(cpu, 4 + 8 * cpl, 8) if cpl < cpu.cpl else cpu.gpr[Gpr.RSP]
-
-
-# --- IRET
-@word_function
-def iret(cpu: X86, operand_bits):
-    if in_protected(cpu):
-        failed = iret_protected(cpu, operand_bits)
-    else:
-        failed = iret_real(cpu, operand_bits)
-    if failed == 0:
-        cpu.nmi_blocked = 0
-    return failed
-
-
-@word_function
-def iret_real(cpu: X86, operand_bits):
-    """Real and virtual-8086 mode."""
-    current_stack(cpu)
-    size = operand_bits // 8
-    offset = pop_value(cpu, size)
-    selector = pop_value(cpu, size)
-    image = pop_value(cpu, size)
-    if cpu.fault or load_flags(cpu, image, operand_bits):
-        return 1
-    commit_stack(cpu)
-    set_real(cpu, Seg.CS, selector)
-    cpu.pc = offset
-    return update_mode(cpu)
-
-
-@word_function
-def iret_protected(cpu: X86, operand_bits):
-    if cpu.eflags & Flag.NT:
-        return return_to_task(cpu)
-    current_stack(cpu)
-    size = operand_bits // 8
-    offset = pop_value(cpu, size)
-    selector = pop_value(cpu, size) & 0xFFFF
-    image = pop_value(cpu, size)
-    if cpu.fault:
-        return 1
-    if image & Flag.VM and operand_bits == 32 and cpu.cpl == 0 and is_long(cpu) == 0:
-        return iret_to_v86(cpu, offset, selector, image)
-    if prepare_return(cpu, selector, offset, size, 0, in_long_code(cpu)):
-        return 1
-    if cpu.cpl == 0 and operand_bits > 16:
-        set_flags(cpu, image, Flag.VIF | Flag.VIP)
-    load_flags(cpu, image, operand_bits)
-    return commit_return(cpu)
-
-
-@word_function
-def return_to_task(cpu: X86):
-    """IRET with NT set: back to the task that called this one."""
-    if is_long(cpu):
-        return refuse(cpu)
-    link = tss_load(cpu, 0, 2)
-    if cpu.fault:
-        return 1
-    return switch_task(cpu, link, Switch.IRET, NO_ERROR_CODE)
-
-
-@word_function
-def iret_to_v86(cpu: X86, offset, selector, image):
-    """IRETD at privilege 0 with VM in the image: ESP SS ES DS FS GS follow on the stack."""
-    pointer = pop_value(cpu, 4)
-    ss = pop_value(cpu, 4)
-    es = pop_value(cpu, 4)
-    ds = pop_value(cpu, 4)
-    fs = pop_value(cpu, 4)
-    gs = pop_value(cpu, 4)
-    if cpu.fault:
-        return 1
-    load_flags(cpu, image, 32)
-    set_flags(cpu, image, Flag.VM | Flag.VIF | Flag.VIP)
-    set_real(cpu, Seg.CS, selector)
-    set_real(cpu, Seg.SS, ss)
-    set_real(cpu, Seg.ES, es)
-    set_real(cpu, Seg.DS, ds)
-    set_real(cpu, Seg.FS, fs)
-    set_real(cpu, Seg.GS, gs)
-    cpu.cpl = 3
-    cpu.gpr[Gpr.RSP] = pointer
-    cpu.pc = offset & 0xFFFF
-    return update_mode(cpu)

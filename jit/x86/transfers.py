@@ -6,12 +6,14 @@ Entry points (b.system; offsets are zero-extended to 64 bits):
     far_return(cpu, operand_bits, release)              `release`: the immediate of RETF
     syscall(cpu), sysret(cpu, operand_bits)             SYSRETQ has operand_bits 64
     sysenter(cpu), sysexit(cpu, operand_bits)
+    iret(cpu, operand_bits)                             in iret.py
 """
 from __future__ import annotations
 
 from jit.memory import load_as
 from jit.state import NO_ERROR_CODE
 from jit.words import word_function
+from jit.x86 import iret  # noqa: F401  (registers IRET)
 from jit.x86.codeseg import (
     check_code_size, check_offset, code_of_gate, commit_return, enter_code, handler_cpl, is_code, is_conforming,
     prepare_return,
