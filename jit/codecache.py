@@ -1,7 +1,7 @@
 """The code cache: blocks by (place in RAM, pc, mode), found through a hash table and through the page they are on.
 
 A dead block's entry is overwritten with a jump to its own way out, so links into it need no bookkeeping: whoever arrives
-there comes back to the dispatcher with pc set.  When the arena is full everything is dropped and begins anew.
+there comes back to the dispatcher with pc set, and later goes on to the block that took its place.  When the arena is full everything is dropped and begins anew.
 """
 from __future__ import annotations
 
@@ -171,9 +171,20 @@ def kill(engine: Engine, number):
     unlink_page(engine, number, block.ram >> PAGE_BITS)
     if block.ram2 != NO_PAGE:
         unlink_page(engine, number, block.ram2 >> PAGE_BITS)
-    if block.cold:
-        patch_jump(block.code, block.cold)
-    block.code = 0
+    patch_jump(block.code, block.cold)
+    block.cold = 0
+    return 0
+
+
+@word_function
+def succeed(engine: Engine, number):
+    """Whoever arrived at the entry of a dead block goes to the block that has been translated in its place since, if any."""
+    block: Block = block_at(engine, number)
+    if block.cold or block.ram2 != NO_PAGE:
+        return 0
+    successor: Block = block_at(engine, find_block(engine, block.ram, block.pc, block.mode))
+    if successor.code and successor.ram2 == NO_PAGE:
+        patch_jump(block.code, successor.code)
     return 0
 
 

@@ -5,7 +5,7 @@ found or translated, a fault delivered, or the slice ended.
 """
 from __future__ import annotations
 
-from jit.codecache import Block, Cpu, Engine, block_at, find_block
+from jit.codecache import Block, Cpu, Engine, block_at, find_block, succeed
 from jit.memory import PAGE_OFFSET, TlbInfo, lookup
 from jit.state import (
     NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, Exit, Leave, TlbFlag,
@@ -52,6 +52,7 @@ def enter_block(cpu: Cpu, code):
         link(cpu, cpu.link)
     elif cpu.leave == Leave.HEAD:
         forget(cpu)
+        succeed(engine, cpu.link >> 8)
     return 0
 
 
@@ -154,6 +155,8 @@ def block_for(cpu: Cpu, mode):
             return 0
     number = translate(cpu, pc, mode, host)
     if number == 0:
+        if cpu.fault == 0:
+            return no_code_there(cpu, cpu.fault_address)
         deliver_fault(cpu)
     return number
 

@@ -26,7 +26,7 @@ from jit.library import StencilLibrary
 from jit.state import (
     BLOCK, ENGINE, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Call, Exit, TlbFlag,
 )
-from jit.translate import WORK_SIZE
+from jit.translate import UNDEFINED, WORK_SIZE
 
 ARENA_SIZE = 128 << 20
 FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
@@ -212,7 +212,7 @@ class Engine:
             self.error = self.error or error
             if cpu in self._by_address:
                 self._by_address[cpu].kick()
-            return MASK64
+            return UNDEFINED if call == NEW_FORM else MASK64
 
     def _new_form(self, address: int, size: int, key: int) -> int:
         mode = self._translating_mode()

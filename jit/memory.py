@@ -241,6 +241,8 @@ def store_as(cpu: Cpu, address, value, size, mmu):
     if first < size:
         if probe_as(cpu, address, size, mmu):
             return 1
+        if drop_code(cpu, address, first, mmu) or drop_code(cpu, address + first, size - first, mmu):
+            return 1
         if store_as(cpu, address, value, first, mmu):
             return 1
         return store_as(cpu, address + first, value >> (first * 8), size - first, mmu)
@@ -310,6 +312,15 @@ def code_written(cpu: Cpu, host, size):
         cpu.fault = RESTART
         return 1
     return 0
+
+
+@word_function
+def drop_code(cpu: Cpu, address, size, mmu):
+    """code_written for a part of a store, so that both parts happen or none; the page is in the TLB."""
+    info: TlbInfo = lookup(cpu, address, WRITE, mmu)
+    if info.host == 0 or info.flags & ROM or code_lines(cpu.engine, info.host) == 0:
+        return 0
+    return code_written(cpu, info.host + (address & PAGE_OFFSET), size)
 
 
 @word_function

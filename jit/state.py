@@ -92,7 +92,7 @@ def common_fields(mmu_indices: int) -> list[tuple]:
         ("fault_address", "u8"),
         ("where", "u8"),                # block << 8 | instruction index, set on slow paths
         ("leave", "u8"),
-        ("link", "u8"),                 # host address of the jump to patch
+        ("link", "u8"),                 # host address of the jump to patch; for Leave.HEAD the block, as in `where`
         ("exit_code", "u8"),
         ("walk_physical", "u8"),        # results of the guest's page walk: physical page address and TlbFlag
         ("walk_flags", "u8"),
@@ -171,8 +171,8 @@ BLOCK = np.dtype([
     ("pc", "u8"), ("mode", "u8"),
     ("ram", "u8"),                      # offset of the first byte in the RAM mapping
     ("ram2", "u8"),                     # the same of the second page, for an instruction that crosses; else NO_PAGE
-    ("code", "u8"),                     # host address of the entry; 0 when dead
-    ("cold", "u8"),                     # host address of the way out at the entry (sets pc, leaves)
+    ("code", "u8"),                     # host address of the entry
+    ("cold", "u8"),                     # host address of the way out at the entry (sets pc, leaves); 0 when dead
     ("size", "u4"), ("insns", "u4"),    # guest bytes, instructions
     ("chain", "u4"),                    # next block in the hash bucket
     ("page_next", "u4"), ("page_next2", "u4"),

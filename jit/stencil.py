@@ -113,6 +113,7 @@ class Stub(Function):
 
     def cold(self) -> None:
         """Where a block's entry leads without budget, or once the block is dead."""
+        self.store_field("link", self.hole("where"))
         self.go_out("pc", Leave.HEAD)
         self.close()
 

@@ -186,19 +186,19 @@ def take_block(cpu: Cpu, pc, mode, host):
 
 @word_function
 def take_crossing(cpu: Cpu, pc, mode, host):
-    """Decode the one instruction that begins in this page and ends in the next.  Returns 1, or 0 with a fault set; the
-    host address of the second page goes to the last word of the work area's instruction 0."""
+    """Decode the one instruction that begins in this page and ends in the next.  Returns 1, or 0 with a fault set (none, but
+    its address, where no memory is); the host address of the second page goes to the last word of instruction 0."""
     engine: Engine = cpu.engine
     first = PAGE_SIZE - (host & PAGE_MASK)
     info: TlbInfo = lookup(cpu, linear_pc(pc, mode) + first, TlbFlag.EXECUTE, (mode >> MODE_MMU_SHIFT) & 3)
     if info == 0:
         return 0
+    if info.host == 0:
+        cpu.fault_address = info.physical
+        return 0
     stitch = engine.work + WORK_STITCH
     memmove(stitch, host, first)
-    if info.host:
-        memmove(stitch + first, info.host, MAX_INSN_BYTES - first)
-    else:
-        memset(stitch + first, 255, MAX_INSN_BYTES - first)
+    memmove(stitch + first, info.host, MAX_INSN_BYTES - first)
     if take_instruction(cpu, 0, pc, mode, stitch, MAX_INSN_BYTES) == 0:
         undefined_instruction(engine, 0, pc)
     set_word(words_of(engine, 0), W_AT, info.host)
@@ -431,7 +431,7 @@ def make_room(engine: Engine):
 
 @word_function
 def translate(cpu: Cpu, pc, mode, host):
-    """Translate the block at pc, whose first byte is at host address `host`.  Returns its number, or 0 with a fault set."""
+    """Translate the block at pc, whose first byte is at host address `host`.  Returns its number, or 0 as take_crossing does."""
     engine: Engine = cpu.engine
     make_room(engine)
     engine.mode = mode
