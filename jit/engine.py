@@ -22,7 +22,7 @@ from jit import runtime
 from jit.arena import Arena, trampoline
 from jit.codecache import Engine as EngineLayout
 from jit.glue import glue_module
-from jit.library import StencilLibrary
+from jit.library import PAIR, StencilLibrary
 from jit.state import (
     BLOCK, ENGINE, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Call, Exit, TlbFlag,
 )
@@ -35,7 +35,7 @@ OFFSET_LIMIT = 6_000_000
 BUCKETS = 1 << 17
 MASK64 = (1 << 64) - 1
 
-NEW_FORM = int(Call.NEW_FORM)
+NEW_FORM, NEW_PAIR = int(Call.NEW_FORM), int(Call.NEW_PAIR)
 EXITS = list(Exit)
 
 Handler = Callable[["Vcpu", int, int, int, int], int]      # (vcpu, Call, a, b, c) -> word
@@ -205,21 +205,15 @@ class Engine:
     # --- the callback
     def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
         try:
-            if call == NEW_FORM:
-                return self._new_form(a, b, c)
+            if call in (NEW_FORM, NEW_PAIR):
+                mode = int(self.words["mode"]) | (PAIR if call == NEW_PAIR else 0)
+                return self.stencils.add(ctypes.string_at(a, b), mode, c)
             return self.handler(self._by_address[cpu], call, a, b, c) & MASK64
         except BaseException as error:  # noqa: BLE001 (carried to the caller of run)
             self.error = self.error or error
             if cpu in self._by_address:
                 self._by_address[cpu].kick()
             return UNDEFINED if call == NEW_FORM else MASK64
-
-    def _new_form(self, address: int, size: int, key: int) -> int:
-        mode = self._translating_mode()
-        return self.stencils.add(ctypes.string_at(address, size), mode, key)
-
-    def _translating_mode(self) -> int:
-        return int(self.words["mode"])
 
     # --- vCPUs
     def add_cpu(self) -> Vcpu:

@@ -19,6 +19,7 @@ from jit.prebuild import NO_EXIT
 from jit.state import FORM, RELOCATION, TEMPLATE
 from jit.stencil import CONSTANT, ENTRIES, STUBS, Code, compile_module, stub_module
 from jit.words import REGISTRY
+from jit.x86.front import PAIR
 
 TEMPLATES, FORMS = 16384, 65536
 CODE_POOL, RELOCATION_POOL = 24 << 20, 600_000
@@ -90,6 +91,14 @@ class StencilLibrary:
         self.save()
 
     def _key_of(self, example: bytes, mode: int) -> int:
+        """The key that the translator computes for an example; 0 when it is no instruction."""
+        if not mode & PAIR:
+            return self._single_key(example, mode)
+        first = self.front.first_length(example, mode & ~PAIR)
+        keys = [self._single_key(part, mode & ~PAIR) for part in (example[:first], example[first:])]
+        return self.runtime.pair_key(*keys) if all(keys) else 0
+
+    def _single_key(self, example: bytes, mode: int) -> int:
         buffer = ctypes.create_string_buffer(example, 16)
         return self.runtime.example_key(self.words.__array_interface__["data"][0], ctypes.addressof(buffer), len(example), mode)
 

@@ -151,6 +151,8 @@ class TemplateFlag(IntFlag):
     LAST = 32                           # ends the block, falls through
     ALONE = 64                          # must be a block's only instruction
     SHADOW = 128                        # one more instruction, then the block ends
+    FUSES = 256                         # may become one stencil with a conditional jump right after it
+    CONDITIONAL = 512                   # such a jump
 
 
 VARIANT = np.dtype([                    # one stencil
@@ -207,4 +209,4 @@ class Call(IntEnum):
     PORT_WRITE = 3                      # a = port, b = size, c = value
     SYSTEM = 4                          # a = the guest ISA's own operation number, b, c = its arguments
     NEW_FORM = 5                        # the translator met a form without a template: a = host address of the bytes, b = count
-    WATCH = 6                           # a store reached a page with translated code or a watchpoint (a = host address)
+    NEW_PAIR = 6                        # the same for an instruction and the conditional jump after it, as one form

@@ -42,13 +42,15 @@ UNDEFINED = len(STUBS) + 1              # template of bytes that are no instruct
 # The work area: hole values of each instruction, then what else is known of it.
 WORDS = 64
 WORDS_BYTES = WORDS * 8
-W_TEMPLATE, W_LENGTH, W_VARIANT, W_AT = 60, 61, 62, 63
+W_KEY, W_TEMPLATE, W_LENGTH, W_VARIANT, W_AT = 59, 60, 61, 62, 63      # template 0: part of the instruction before it
 WORK_CURSOR = (MAX_INSNS + 1) * WORDS_BYTES             # code, size and address for cs_disasm_iter
 WORK_STITCH = WORK_CURSOR + 32                          # the bytes of an instruction that crosses pages
 WORK_SIZE = WORK_STITCH + 64
+H_TARGET = HOLE_NUMBER["t0"]
 H_NEXT, H_PC, H_WHERE, H_TLB, H_COUNT, H_LINK = (HOLE_NUMBER[n] for n in ("next", "pc", "where", "tlb", "count", "link"))
 C_NEXT, C_GOTO0, C_GOTO1, C_FAULT, C_LEAVE = (FIRST_CONTINUATION + i for i in range(len(CONTINUATIONS)))
 S_HEAD, S_HEAD_UNCHECKED, S_COLD, S_LINK, S_OUT, S_JUMP, S_FAULT, S_LEAVE = range(1, len(STUBS) + 1)
+PAIR_MIX = 0x9E3779B97F4A7C15
 STOPS = TemplateFlag.ENDS | TemplateFlag.LAST | TemplateFlag.ALONE
 
 
@@ -105,6 +107,12 @@ def example_key(engine: Engine, host, size, mode):
 
 
 @word_function
+def pair_key(first, second):
+    """The key of an instruction and the conditional jump after it as one form."""
+    return (first * PAIR_MIX ^ second) | 1
+
+
+@word_function
 def find_form(engine: Engine, key):
     """Template number of a form key, 0 when it is not known yet."""
     slot = key & engine.form_mask
@@ -131,6 +139,7 @@ def take_instruction(cpu: Cpu, i, pc, mode, host, size):
     number = find_form(engine, key)
     if number == 0:
         number = call5(engine.callback, cpu, Call.NEW_FORM, host, size, key)
+    set_word(words, W_KEY, key)
     set_word(words, W_TEMPLATE, number)
     set_word(words, W_LENGTH, length)
     set_word(words, H_PC, pc)
@@ -176,12 +185,35 @@ def take_block(cpu: Cpu, pc, mode, host):
             return count
         count += 1
         if template.flags & STOPS:
+            if template.flags & TemplateFlag.CONDITIONAL and count > 1:
+                fuse(cpu, count - 2, host + length)
             return count
         if template.flags & TemplateFlag.SHADOW and limit > count + 1:
             limit = count + 1
         pc += length
         host += length
     return count
+
+
+@word_function
+def fuse(cpu: Cpu, i, end):
+    """Make instruction i and the conditional jump after it, which ends at host address `end`, one form if i may be fused:
+    the condition is then computed from i's operands."""
+    engine: Engine = cpu.engine
+    words = words_of(engine, i)
+    jump = words_of(engine, i + 1)
+    template: TemplateLayout = template_at(engine, word(words, W_TEMPLATE))
+    if template.flags & TemplateFlag.FUSES == 0:
+        return 0
+    key = pair_key(word(words, W_KEY), word(jump, W_KEY))
+    number = find_form(engine, key)
+    size = word(words, W_LENGTH) + word(jump, W_LENGTH)
+    if number == 0:
+        number = call5(engine.callback, cpu, Call.NEW_PAIR, end - size, size, key)
+    set_word(words, W_TEMPLATE, number)
+    set_word(words, H_TARGET, word(jump, H_TARGET))
+    set_word(words, H_NEXT, word(jump, H_NEXT))
+    return set_word(jump, W_TEMPLATE, 0)
 
 
 @word_function
@@ -214,17 +246,21 @@ def choose_variants(engine: Engine, count):
     while i:
         i -= 1
         words = words_of(engine, i)
-        template: TemplateLayout = template_at(engine, word(words, W_TEMPLATE))
-        set_word(words, W_VARIANT, 1 - live)
-        flags = template.flags
-        if flags & TemplateFlag.WRITES_FLAGS:
-            reads = flags & (TemplateFlag.READS_LIVE if live else TemplateFlag.READS_DEAD)
-            live = 1 if reads else 0
-        elif flags & TemplateFlag.READS_LIVE:
-            live = 1
-        if flags & TemplateFlag.FAULTS:
-            live = 1
+        if word(words, W_TEMPLATE):
+            template: TemplateLayout = template_at(engine, word(words, W_TEMPLATE))
+            set_word(words, W_VARIANT, 1 - live)
+            live = flags_needed_before(template.flags, live)
     return 0
+
+
+@word_function
+def flags_needed_before(flags, live):
+    """Must the flags be exact before an instruction with these template flags, if they must (`live`) after it?"""
+    if flags & TemplateFlag.FAULTS:
+        return 1
+    if flags & TemplateFlag.WRITES_FLAGS:
+        return 1 if flags & (TemplateFlag.READS_LIVE if live else TemplateFlag.READS_DEAD) else 0
+    return 1 if flags & TemplateFlag.READS_LIVE else live
 
 
 # --- emitting
@@ -387,10 +423,11 @@ def emit_block(engine: Engine, number, count):
     head = S_HEAD_UNCHECKED if block.mode & MODE_SINGLE else S_HEAD
     emit_piece(engine, head, 0, words)
     for i in range(count):
-        words = words_of(engine, i)
-        set_word(words, H_WHERE, number << 8 | i)
-        at = emit_piece(engine, word(words, W_TEMPLATE), word(words, W_VARIANT), words)
-        set_word(words, W_AT, at)
+        piece = words_of(engine, i)
+        if word(piece, W_TEMPLATE):
+            words = piece
+            set_word(words, H_WHERE, number << 8 | i)
+            set_word(words, W_AT, emit_piece(engine, word(words, W_TEMPLATE), word(words, W_VARIANT), words))
     template: TemplateLayout = template_at(engine, word(words, W_TEMPLATE))
     if template.flags & TemplateFlag.ENDS == 0:
         emit_fall_through(engine, block, words)

@@ -61,8 +61,9 @@ class Builder(Emitter):
         self.key_immediate = False      # the code depends on an immediate's value
         self._linear: dict[int, Value] = {}
 
-    def build(self) -> list[Uop]:
-        """Run the semantics; raises NoSemantics when there is none."""
+    def build(self, last: bool = True) -> list[Uop]:
+        """Run the semantics; raises NoSemantics when there is none.  Without `last`, finish() is left to the caller, for
+        continue_with to come in between."""
         function = SEMANTICS.get(self.insn.mnemonic)
         if function is None:
             raise NoSemantics(self.insn.mnemonic)
@@ -70,8 +71,17 @@ class Builder(Emitter):
             self.undefined()
         else:
             function(self, *self.insn.operands)
+        return self.finish() if last else self.uops
+
+    def continue_with(self, jump: Insn) -> None:
+        """The conditional jump that follows, in the same form: it tests the flags that this instruction has just computed."""
+        first, self.insn, self.flags.fused = self.insn, jump, True
+        SEMANTICS[jump.mnemonic](self, *jump.operands)
+        self.insn = first
+
+    def finish(self) -> list[Uop]:
         self.flags.flush()
-        return self.finish()
+        return super().finish()
 
     # --- operands
     def load(self, op: Operand) -> Value:

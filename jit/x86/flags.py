@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 RESULT, AUX = Slot(X86.offset("result")), Slot(X86.offset("aux"))
 _KEPT = AUX_CF | AUX_PO | AUX_AF
 
+# Conditions after a subtraction x - y (or a logical operation, as r - 0), from its operands.
+COMPARISONS = {
+    "e": lambda x, y: x.eq(y), "b": lambda x, y: x.ult(y), "be": lambda x, y: x.ule(y),
+    "l": lambda x, y: x.slt(y), "le": lambda x, y: x.sle(y), "s": lambda x, y: (x - y).slt(0),
+}
+
 
 class Flags:
     """The flags of the instruction being built: writers first, then readers (which see the flags before it)."""
@@ -25,6 +31,7 @@ class Flags:
         self._b = builder
         self.written: tuple[Value | None, Value] | None = None  # result (None: as it was), aux
         self.compared: tuple[Value, Value] | None = None        # operands of a subtraction, for fused conditions
+        self.fused = False              # readers come after the writer: they see what it wrote
         self.reads = False
 
     # --- writers
@@ -132,6 +139,8 @@ class Flags:
         positive = {"no": "o", "ae": "b", "ne": "e", "a": "be", "ns": "s", "np": "p", "ge": "l", "g": "le"}
         if condition in positive:
             return self.test(positive[condition]) ^ 1
+        if self.fused and self.compared and condition in COMPARISONS:
+            return COMPARISONS[condition](*self.compared)
         if condition == "l":
             return self.sf() ^ self.of()
         if condition == "le":
@@ -153,6 +162,9 @@ class Flags:
         return (cf.zext(64) << 63) | ((cf ^ of).zext(64) << 62)
 
     def _get(self, slot: Slot) -> Value:
+        new = self.written and self.written[0 if slot is RESULT else 1]
+        if self.fused and new is not None:
+            return new
         self.reads = True
         return self._b.get(slot, 64)
 

@@ -10,13 +10,17 @@ import jit.x86
 from jit.ir import Uop
 from jit.state import TemplateFlag
 from jit.x86 import decode
-from jit.x86.builder import IMMEDIATE_IN_FORM, Builder, NoSemantics
+from jit.x86.builder import CONDITIONS, IMMEDIATE_IN_FORM, Builder, NoSemantics
 from jit.x86.flags import AUX, RESULT
 from jit.x86.insn import Insn
 from jit.x86.insn import decode as decode_insn
 from jit.x86.state import X86, Vector
 
 RUNTIME_MODULES = ("jit.dispatch", *(f"jit.x86.{m.name}" for m in iter_modules(jit.x86.__path__) if not m.ispkg))
+PAIR = 1 << 15                          # mode bit of an example: two instructions that are one form
+# What is worth fusing with a conditional jump, and with which: the parity and overflow conditions are rare.
+FUSED = {"cmp", "test", "sub", "add", "and", "or", "xor", "dec", "inc", "bt"}
+CONDITIONAL_JUMPS = {f"j{cc}" for cc in CONDITIONS - {"o", "no", "p", "np"}}
 CAN_LEAVE = {"load", "store", "probe", "raise_if", "call"}
 ENDS = {"goto": 1, "branch": 2, "indirect": 0, "leave": 0}
 
@@ -61,15 +65,27 @@ class X86Front:
         return [(int(mode, 16), bytes.fromhex(code)) for mode, _, code in (line.partition(":") for line in lines)]
 
     def form(self, code: bytes, mode: int) -> FormCode:
-        """The form of the first instruction in `code`; #UD for what has no semantics."""
+        """The form of the first instruction in `code`, or with PAIR in `mode` of that and the conditional jump after it; #UD for
+        what has no semantics."""
+        insn = decode_insn(code, 0, mode & ~PAIR, concrete=False)
+        if insn is None:
+            return self.undefined()
+        builder = Builder(insn)
+        try:
+            builder.build(last=not mode & PAIR)
+            if mode & PAIR:
+                jump = decode_insn(code[insn.length:], 0, mode & ~PAIR, concrete=False)
+                assert jump is not None
+                builder.continue_with(jump)
+            return describe(builder, builder.finish())
+        except NoSemantics as error:
+            self.missing.add(str(error))
+            return self.undefined()
+
+    def first_length(self, code: bytes, mode: int) -> int:
+        """Length of the first instruction."""
         insn = decode_insn(code, 0, mode, concrete=False)
-        if insn is not None:
-            builder = Builder(insn)
-            try:
-                return describe(builder, builder.build(), insn)
-            except NoSemantics as error:
-                self.missing.add(str(error))
-        return self.undefined()
+        return insn.length if insn else 0
 
     def undefined(self) -> FormCode:
         builder = Builder(Insn("ud2", [], mode=0, concrete=False))  # type: ignore[arg-type]
@@ -77,7 +93,7 @@ class X86Front:
         return FormCode(builder.finish(), TemplateFlag.FAULTS | TemplateFlag.LAST, (None, None))
 
 
-def describe(builder: Builder, uops: list[Uop], insn: Insn) -> FormCode:
+def describe(builder: Builder, uops: list[Uop]) -> FormCode:
     flags = TemplateFlag(0)
     names = {uop.op for uop in uops}
     if "put_flags" in names:
@@ -97,6 +113,10 @@ def describe(builder: Builder, uops: list[Uop], insn: Insn) -> FormCode:
                           (builder.shadow, TemplateFlag.SHADOW)):
         if present:
             flags |= flag
+    if builder.insn.mnemonic in FUSED and "put_flags" in names and not names & {"call", *ENDS}:
+        flags |= TemplateFlag.FUSES
+    if last is not None and last.op == "branch" and builder.insn.mnemonic in CONDITIONAL_JUMPS:
+        flags |= TemplateFlag.CONDITIONAL
     return FormCode(uops, flags, exits)
 
 
