@@ -8,19 +8,22 @@ A machine is a context manager; inside it the guest runs whenever something wait
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from emu import log, qom
 from emu.bus import ALL_ONES, AddressSpace
-from emu.qmp.transport import Poller
+from emu.cli.options import OptionError
 from emu.qmp.events import EventHub
 from emu.qmp.machine_api import ChardevInfo, Context, Identity
 from emu.qmp.run_state import RunControl
+from emu.qmp.transport import Poller
 from emu.scheduler import Scheduler
 from jit import runtime
 from jit.engine import Engine, Statistics, Vcpu
 from jit.state import Call
+from machines import api
+from machines.cpu_view import CpuView
 
 IO_SPACE = 1 << 16
 MEMORY_SPACE = 1 << 52
@@ -29,24 +32,26 @@ PORT_READ, PORT_WRITE, MMIO_READ, MMIO_WRITE = (
 # Virtual time of a device access, about as long as on real boards: polling loops are no faster here than there.
 PORT_NS, MMIO_NS = 1000, 250
 SLICE_NS = 10_000_000  # how much virtual time passes between two looks at monitors, terminals and signals
+STOPPED_WAIT = 0.05  # seconds that a stopped machine waits for its monitors at a time
 
 
 class Machine:
-    """Base of all machines.  Subclasses create their parts in `build` and reset them in `reset_parts`."""
+    """Base of all machines.  Subclasses create their parts and reset them in `reset_parts`."""
 
     target = "x86_64"
     front: Callable[[], Any]
+    vcpus: Mapping[int, Any]
 
     def __init__(self, ram_size: int, *, realtime: bool = False, identity: Identity = Identity(),
-                 no_reboot: bool = False, no_shutdown: bool = False) -> None:
+                 no_reboot: bool = False, no_shutdown: bool = False) -> None:  # fmt: skip
         self.ram_size, self.identity = ram_size, identity
         self.io, self.bus = AddressSpace("io", IO_SPACE), AddressSpace("memory", MEMORY_SPACE)
-        self.engine = Engine(self.front(), self.mapping_size(ram_size), self._called, runtime.show_progress)
+        self.engine = self._make_engine()
         self.scheduler = Scheduler(realtime)
         self.clock = self.scheduler.clock
         self.events = EventHub()
         self.run_control = RunControl(self.events, self._reset_requested, self.press_power_button,
-                                      no_reboot=no_reboot, no_shutdown=no_shutdown)
+                                      no_reboot=no_reboot, no_shutdown=no_shutdown)  # fmt: skip
         self.root = qom.Container()
         self.tree = self.root.container("machine")
         self.poller = Poller()
@@ -54,7 +59,18 @@ class Machine:
         self.context = Context(self, self.chardevs)
         self.inputs: list[Callable[[], Any]] = []
         self.services: list[Callable[[], None]] = []
+        self.qmp, self.hmp = api.Qmp(self), api.Hmp(self.context)
+        self.break_points = api.BreakPoints(self)
         self._reset_wanted = False
+
+    def _make_engine(self) -> Engine:
+        try:
+            return Engine(self.front(), self.mapping_size(self.ram_size), self._called, runtime.show_progress)
+        except (OSError, MemoryError) as error:
+            if isinstance(error, OSError) and error.filename is not None:
+                raise
+            raise OptionError(f"cannot set up {self.ram_size >> 20} MiB of guest memory: the host has not that much; "
+                              "give the machine less with -m") from None  # fmt: skip
 
     # --- for subclasses
     def mapping_size(self, ram_size: int) -> int:
@@ -69,6 +85,11 @@ class Machine:
 
     def system_call(self, vcpu: Vcpu, operation: int, b: int, c: int) -> int:
         raise NotImplementedError("a machine answers its CPUs' system calls")
+
+    def after_slice(self) -> None:
+        """Work that had to wait until no vCPU runs."""
+        if self._reset_wanted:
+            self.reset()
 
     # --- guest accesses that are not RAM
     def _called(self, vcpu: Vcpu, call: int, a: int, b: int, c: int) -> int:
@@ -92,13 +113,17 @@ class Machine:
     def _reset_requested(self) -> None:
         """Reset at the next slice boundary: devices ask for it from within their registers."""
         self._reset_wanted = True
-        self.scheduler.kick()
+        self.scheduler.stop()
 
     def reset(self) -> None:
         """The reset line: all parts to power-up state, kernels loaded again."""
         self._reset_wanted = False
         self.reset_parts()
         log.log("cpu_reset", "reset")
+
+    def power_off(self) -> None:
+        """Pull the plug.  The power button, to which the guest answers, is press_power_button()."""
+        self.run_control.quit()
 
     # --- main loop
     @property
@@ -109,37 +134,44 @@ class Machine:
         """Let the guest run from now on."""
         self.run_control.start()
 
-    def run_for(self, ns: int) -> None:
-        """Run `ns` of virtual time, or until the machine stops or is to end."""
-        end = self.clock.now + ns
-        while self.running and self.clock.now < end:
-            self.run_slice(min(end, self.clock.now + SLICE_NS))
-
     def run_slice(self, deadline: int) -> None:
         """Serve the host side once, then run up to virtual time `deadline`."""
         self.serve()
         if self.running:
             self.scheduler.run_until(deadline)
-        if self._reset_wanted:
-            self.reset()
+        self.after_slice()
 
     def serve(self, timeout: float = 0) -> None:
-        """Monitors, terminals, sockets: whatever the host has for us."""
+        """Monitors, terminals, sockets: whatever the host has for us.  Waits up to `timeout` seconds for something."""
         self.poller.poll(timeout)
         for service in self.services:
             service()
         for fetch in self.inputs:
             fetch()
 
-    def run(self) -> int:
-        """Run until the machine ends; its exit status."""
+    def run_to_end(self) -> int:
+        """Run until the machine ends, whatever its monitors do meanwhile; its exit status."""
         while self.run_control.exit_code is None:
             if self.running:
                 self.run_slice(self.clock.now + SLICE_NS)
             else:
-                self.serve(0.05)
-                if self._reset_wanted:
-                    self.reset()
+                self.serve(STOPPED_WAIT)
+                self.after_slice()
+        return self.run_control.exit_code
+
+    def run_for(self, ns: int) -> None:
+        """Run `ns` of virtual time, or until the machine stops or is to end."""
+        end = self.clock.now + ns
+        while self.running and self.clock.now < end:
+            self.run_slice(min(end, self.clock.now + SLICE_NS))
+
+    def run(self, until: Callable[[], bool] | None = None, within: str | int | None = None) -> int | None:
+        """Run until `until()` holds, a breakpoint is met, or the machine stops; its exit status if it ended.
+
+        `within` limits the virtual time ("5e9 insns", "2 s", or ns).  Raises api.Timeout when that is over."""
+        if not self.running and self.run_control.exit_code is None:
+            self.run_control.cont()
+        api.run_until(self, until or (lambda: False), within, "a stop", or_stop=True)
         return self.run_control.exit_code
 
     def close(self) -> None:
@@ -153,6 +185,21 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    # --- looking inside
+    @property
+    def cpus(self) -> api.Cpus:
+        """Present CPUs by slot: vm.cpus[0].rip, vm.cpus[0].registers["rax"]."""
+        return api.Cpus(self)
+
+    def break_at(self, address: int) -> api.BreakPoint:
+        """Stop whenever a CPU is about to execute the instruction at this linear address; .remove() ends that."""
+        return self.break_points.add(address)
+
+    @property
+    def stopped_at(self) -> CpuView | None:
+        """The CPU that met the breakpoint at which the machine stopped."""
+        return self.break_points.met
 
     def statistics(self) -> Statistics:
         """Counters of the engine."""

@@ -41,6 +41,8 @@ class GuestMemory:
         self.engine.ram_written(at, len(data))
         self.engine.ram[at:at + len(data)] = np.frombuffer(data, np.uint8)
 
+    read, write = dma_read, dma_write
+
     def clear(self) -> None:
         """All RAM to zero, as at power-up."""
         self.engine.ram_written(0, self.size)

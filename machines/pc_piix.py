@@ -25,7 +25,7 @@ class Pc(X86Pc):
     pm_geometry = PIIX4_PM
 
     def build_chipset(self) -> None:
-        self.isa = Piix3Isa(self.gsi[:16], lambda hard: self.run_control.guest_reset())
+        self.isa = Piix3Isa(self.gsi[:16], lambda hard: self.reset_line())
         self.isa.attach(self.io)
         self.pci = PciBus(self.io, self.bus, self.isa.pirqs, pirq_of)
         self.pci_ports = PciHostPorts(self.pci)

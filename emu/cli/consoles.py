@@ -67,6 +67,7 @@ class Consoles:
     def __init__(self, options: Options):
         self.options, self.poller = options, Poller()
         self.serials: list[Chardev] = []
+        self.debugcon: Chardev | None = None
         self._transports: list[Transport] = []
         self._monitors: list[Monitor] = []
         self._planned: list[tuple[MonitorOption, Transport]] = []
@@ -75,17 +76,22 @@ class Consoles:
 
     # serial ports, before there is a machine
     def open_serials(self) -> list[Chardev]:
-        """A back end for each -serial; monitors are only checked.  Raises TransportError."""
+        """A back end for each -serial and for -debugcon; monitors are only checked.  Raises TransportError."""
         for index, spec in enumerate(self.options.serial):
-            try:
-                self.serials.append(self._open_serial(f"serial{index}", self._resolve(spec)))
-            except (TransportError, OSError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise TransportError(f"-serial {spec}: {reason}") from None
+            self.serials.append(self._open("-serial", f"serial{index}", spec))
+        if self.options.debugcon is not None:
+            self.debugcon = self._open("-debugcon", "debugcon", self.options.debugcon)
         for index, monitor in enumerate(self.options.monitors):
             if monitor.where != "none" and not self._shares_a_mux(monitor):
                 self._plan_monitor(f"compat_monitor{index}", monitor)
         return self.serials
+
+    def _open(self, option: str, label: str, spec: str) -> Chardev:
+        try:
+            return self._open_serial(label, self._resolve(spec))
+        except (TransportError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise TransportError(f"{option} {spec}: {reason}") from None
 
     def _resolve(self, spec: str) -> str:
         """ "chardev:ID" replaced by what the -chardev says."""
@@ -172,5 +178,5 @@ class Consoles:
             monitor.close()
         for transport in self._transports:
             transport.close()
-        for serial in self.serials:
-            serial.close()
+        for chardev in [*self.serials, *([self.debugcon] if self.debugcon else [])]:
+            chardev.close()

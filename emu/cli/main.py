@@ -41,10 +41,13 @@ class SystemMachine(MachineApi, Protocol):
         """Build it; -device CPUs included.  Raises any of USER_ERRORS with the text for the user."""
 
     context: Context
-    poller: Poller  # polled between guest slices, as `services` are called; run() waits on it while the guest is stopped
+    poller: Poller  # polled between guest slices, as `services` are called; run_to_end() waits on it while the guest is stopped
     services: list[Callable[[], None]]
 
-    def run(self) -> int:
+    def connect_debugcon(self, chardev: Chardev) -> None:
+        """Where the debug console's output goes, if -debugcon is given."""
+
+    def run_to_end(self) -> int:
         """Run until run_control.exit_code is set; returns it."""
 
     def close(self) -> None: ...
@@ -63,6 +66,9 @@ def system_x86_64(arguments: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"{program}: {_message(error)}", file=sys.stderr)
         return 1
+    except Interrupted as signal_received:
+        print(f"{program}: terminating on signal {signal_received}", file=sys.stderr)
+        return 0
 
 
 def _message(error: BaseException) -> str:
@@ -97,13 +103,16 @@ def run(options: Options) -> int:
         machine_class = find_machine(options.machine).load()
         warn_about_globals(options)
         machine = machine_class.from_options(options, consoles.open_serials())
+        if consoles.debugcon is not None:
+            machine.connect_debugcon(consoles.debugcon)
         consoles.attach(machine.context)
         write_pidfile(options)
         if not options.start_paused:
             machine.run_control.start()
         machine.poller = consoles.poller
         machine.services += [consoles.flush, machine.events.poll, lambda: signals.serve(machine, options.program)]
-        return machine.run()
+        signals.note_only()
+        return machine.run_to_end()
     finally:
         signals.stop()
         consoles.close()
@@ -111,13 +120,18 @@ def run(options: Options) -> int:
             machine.close()
 
 
+class Interrupted(BaseException):
+    """A signal came before the machine ran."""
+
+
 class SignalWatch:
-    """Notes SIGINT, SIGTERM and SIGHUP instead of dying by them."""
+    """SIGINT, SIGTERM and SIGHUP end the machine instead of the process; before it runs they raise Interrupted."""
 
     WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.received = 0
+        self._raise = True
         self._saved: dict[int, Any] = {}
         try:
             self._saved = {number: signal.signal(number, self._note) for number in self.WATCHED}
@@ -126,6 +140,12 @@ class SignalWatch:
 
     def _note(self, number: int, frame: Any) -> None:
         self.received = number
+        if self._raise:
+            raise Interrupted(number)
+
+    def note_only(self) -> None:
+        """From now on serve() looks for signals."""
+        self._raise = False
 
     def serve(self, machine: MachineApi, program: str) -> None:
         """End the machine once a signal has come."""

@@ -79,7 +79,7 @@ def system_powerdown(monitor: HumanMonitor, arguments: str) -> None:
 @command("cpu", "index", "set the default CPU")
 def cpu(monitor: HumanMonitor, arguments: str) -> str | None:
     index = parse_integer(arguments)
-    if index not in [each.index for each in monitor.context.machine.cpus()]:
+    if index not in [each.index for each in monitor.context.machine.cpu_infos()]:
         return "invalid CPU index\n"
     monitor.context.current_cpu = index
     return None
@@ -97,7 +97,7 @@ def cpu_set(monitor: HumanMonitor, arguments: str) -> None:
     index, state = parse_integer(number), state.strip()
     if state not in ("online", "offline"):
         raise UsageError("cpu_set: the state is 'online' or 'offline'")
-    present = {each.index: each.qom_path for each in monitor.context.machine.cpus()}
+    present = {each.index: each.qom_path for each in monitor.context.machine.cpu_infos()}
     if state == "online" and index not in present:
         monitor.qmp("cpu-add", id=index)
     elif state == "offline":

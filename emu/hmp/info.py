@@ -45,7 +45,7 @@ def kvm(monitor: HumanMonitor, arguments: str) -> str:
 def cpus(monitor: HumanMonitor, arguments: str) -> str:
     current = monitor.context.current_cpu
     return "".join(f"{'*' if cpu.index == current else ' '} CPU #{cpu.index}: thread_id={cpu.thread_id}\n"
-                   for cpu in monitor.context.machine.cpus())  # fmt: skip
+                   for cpu in monitor.context.machine.cpu_infos())  # fmt: skip
 
 
 @info("hotpluggable-cpus", "", "Show information about hotpluggable CPUs")
@@ -62,7 +62,7 @@ def hotpluggable_cpus(monitor: HumanMonitor, arguments: str) -> str:
 @info("registers", "[-a|vcpu]", "show the cpu registers (-a: of all cpus; vcpu: of that one)")
 def registers(monitor: HumanMonitor, arguments: str) -> str:
     machine = monitor.context.machine
-    present = [cpu.index for cpu in machine.cpus()]
+    present = [cpu.index for cpu in machine.cpu_infos()]
     chosen = present if arguments == "-a" else [monitor.context.current_cpu]
     if arguments not in ("", "-a"):
         chosen = [parse_integer(arguments)]

@@ -56,7 +56,7 @@ class MachineApi(Protocol):
     def possible_cpus(self) -> list[dict[str, Any]]:
         """query-hotpluggable-cpus, highest index first (machines.cpu_slots.CpuSlots.hotpluggable)."""
 
-    def cpus(self) -> list[CpuInfo]:
+    def cpu_infos(self) -> list[CpuInfo]:
         """Present CPUs in order of creation."""
 
     def device_add(self, driver: str, id: str | None, properties: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import socket
 import stat
 import sys
 import termios
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,7 @@ class Poller:
     def poll(self, timeout: float = 0) -> None:
         """Serve what is ready; wait up to `timeout` seconds for something."""
         if not self._selector.get_map():
+            time.sleep(timeout)
             return
         for key, _ in self._selector.select(timeout):
             key.data()

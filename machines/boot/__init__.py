@@ -10,10 +10,10 @@ from machines.boot.image import BootError, BootImage, BootInfo
 __all__ = ["BootError", "BootImage", "BootInfo", "load"]
 
 
-def load(kernel: Path, info: BootInfo) -> BootImage:
-    """Recognise the kernel file's kind and place it.  Raises BootError, in words for the user."""
+def load(kernel: Path | bytes, info: BootInfo) -> BootImage:
+    """Recognise the kind of kernel in a file, or in its bytes, and place it.  Raises BootError, in words for the user."""
     try:
-        data = kernel.read_bytes()
+        data = kernel.read_bytes() if isinstance(kernel, Path) else kernel
     except OSError as error:
         raise BootError(f"could not load kernel '{kernel}': {error.strerror}") from None
     for kind in (linux, multiboot, pvh, elf):

@@ -32,7 +32,6 @@ class Fake(FakeMachine):
         self.context, self.poller, self.services = Context(self), Poller(), []
         if self.serial:
             self.serial.connect(self)
-            self.serial.write(b"hello\n")
 
     @classmethod
     def from_options(cls, options, serials):
@@ -49,7 +48,9 @@ class Fake(FakeMachine):
         if b"exit" in self.line and self.line.endswith(b"\n"):
             self.run_control.debug_exit(int(self.line.split()[-1]))
 
-    def run(self):
+    def run_to_end(self):
+        if self.serial:
+            self.serial.write(b"hello\n")
         while self.run_control.exit_code is None:
             self.poller.poll(0.01)
             for service in self.services:

@@ -62,7 +62,7 @@ class FakeMachine:
     def possible_cpus(self) -> list[dict[str, Any]]:
         return self.slots.hotpluggable()
 
-    def cpus(self) -> list[CpuInfo]:
+    def cpu_infos(self) -> list[CpuInfo]:
         return self.plug.infos(thread_id=77)
 
     def device_add(self, driver, id, properties):

@@ -76,7 +76,7 @@ def test_cpus_are_plugged_by_device_add_and_by_old_names(machine, monitor):
     assert monitor.execute("device_add qemu64-x86_64-cpu,socket-id=1,core-id=0,thread-id=0,id=c1") == ""
     assert monitor.execute("cpu-add 2") == ""
     assert monitor.execute("cpu_set 3 online") == ""
-    assert [cpu.index for cpu in machine.cpus()] == [0, 1, 2, 3]
+    assert [cpu.index for cpu in machine.cpu_infos()] == [0, 1, 2, 3]
     assert monitor.execute("cpu_set 3 offline") == ""
     assert machine.hardware[-1] == ("request", 3)
     monitor.execute("cpu 2")

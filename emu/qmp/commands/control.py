@@ -69,7 +69,7 @@ def quit_(vm: Context) -> None:
 def human_monitor_command(vm: Context, command_line: str, cpu_index: int | None = None) -> str:
     from emu.hmp import HumanMonitor  # the human monitor is itself a client of these commands
 
-    if cpu_index is not None and cpu_index not in [cpu.index for cpu in vm.machine.cpus()]:
+    if cpu_index is not None and cpu_index not in [cpu.index for cpu in vm.machine.cpu_infos()]:
         raise QmpError("Parameter 'cpu-index' expects a CPU number")
     saved = vm.current_cpu
     vm.current_cpu = saved if cpu_index is None else cpu_index

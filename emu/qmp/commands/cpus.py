@@ -12,7 +12,7 @@ from emu.qmp.registry import command
 @command("query-cpus-fast")
 def query_cpus_fast(vm: Context) -> list[dict[str, Any]]:
     return [{"thread-id": cpu.thread_id, "props": cpu.props, "qom-path": cpu.qom_path, "cpu-index": cpu.index,
-             "target": vm.machine.target} for cpu in vm.machine.cpus()]  # fmt: skip
+             "target": vm.machine.target} for cpu in vm.machine.cpu_infos()]  # fmt: skip
 
 
 @command("query-hotpluggable-cpus")

@@ -1,0 +1,118 @@
+"""What a user chooses about a PC, from a command line or from Python keywords: both end in a PcConfig.
+
+Errors are emu.cli.options.OptionError or emu.qom.ObjectError, with texts for people.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from emu.chardev import BufferChardev, Chardev
+from emu.cli.options import DeviceOption, OptionError, Options, key_values, memory_size
+from emu.cpu_models.option import Global
+from emu.cpu_models.cpu import warn_on_stderr
+from emu.devices.rtc import DEFAULT_DATE
+from emu.qmp.machine_api import Identity
+from machines.topology import SmpConfig, SmpRules, TopologyError
+
+DEFAULT_CPU = "qemu64"
+MEMORY_GRANULE = 8192  # bytes; -m is rounded up to it
+MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name, less the PCI hole
+
+
+@dataclass
+class PcConfig:
+    """Sizes in bytes; `cpu` is a model with features as in -cpu; `rtc` the date at power-on.  Kernel and initrd are files,
+    or their contents."""
+
+    memory: int = 128 << 20
+    smp: SmpConfig = field(default_factory=lambda: SmpConfig.parse("1"))
+    cpu: str = DEFAULT_CPU
+    globals: Iterable[Global] = ()
+    kernel: Path | bytes | None = None
+    initrd: Path | bytes | None = None
+    append: str = ""
+    serial: Sequence[Chardev] = ()
+    devices: Sequence[DeviceOption] = ()
+    debug_exit: tuple[int, int] | None = None
+    acpi: bool = True
+    identity: Identity = Identity()
+    rtc: datetime = DEFAULT_DATE
+    realtime: bool = False
+    no_reboot: bool = False
+    no_shutdown: bool = False
+    warn: Callable[[str], None] = warn_on_stderr
+
+    def __post_init__(self) -> None:
+        self.memory = -(-self.memory // MEMORY_GRANULE) * MEMORY_GRANULE
+        if not 0 < self.memory <= MEMORY_LIMIT:
+            raise OptionError(f"a PC has at most {MEMORY_LIMIT >> 30} GiB of memory, {self.memory >> 30} GiB were asked for")
+
+
+def parse_smp(text: str, rules: SmpRules, warn: Callable[[str], None]) -> SmpConfig:
+    """Raises OptionError."""
+    try:
+        return SmpConfig.parse(text or "1", rules, warn)
+    except TopologyError as error:
+        raise OptionError(str(error)) from None
+
+
+def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) -> PcConfig:
+    """The command line's choices.  The guest's clock starts at the host's, and idle time is slept through."""
+    if options.bios:
+        raise OptionError(f"-bios {options.bios}: firmware is not supported yet; boot a kernel with -kernel")
+    if not options.kernel and not options.start_paused:
+        raise OptionError("nothing to boot: name a kernel with -kernel (firmware and disks are not supported yet)")
+    return PcConfig(
+        options.memory, parse_smp(options.smp, rules, options.warn), options.cpu or DEFAULT_CPU, options.globals,
+        _readable(options.kernel), _readable(options.initrd), options.append, serials, options.devices, acpi=options.acpi,
+        identity=Identity(options.name, options.uuid), rtc=_rtc_date(options), realtime=True, no_reboot=options.no_reboot,
+        no_shutdown=options.no_shutdown, warn=options.warn)  # fmt: skip
+
+
+def from_keywords(given: dict[str, Any], rules: SmpRules) -> PcConfig:
+    """Python's choices: strings as on the command line, or the values themselves; serial port 0 keeps its output."""
+    options = dict(given)
+    memory, smp = options.get("memory", 128 << 20), options.get("smp", "1")
+    options["memory"] = memory_size(memory) if isinstance(memory, str) else memory
+    options["smp"] = smp if isinstance(smp, SmpConfig) else parse_smp(str(smp), rules, options.get("warn", warn_on_stderr))
+    for name in ("kernel", "initrd"):
+        if isinstance(options.get(name), (str, os.PathLike)):
+            options[name] = _readable(options[name])
+    options["devices"] = [_device(each) for each in options.get("devices", ())]
+    options.setdefault("serial", [BufferChardev("serial0")])
+    try:
+        return PcConfig(**options)
+    except TypeError:
+        unknown = sorted(set(options) - set(PcConfig.__dataclass_fields__))
+        raise TypeError(f"a PC has no option called {', '.join(unknown)}; there are "
+                        f"{', '.join(PcConfig.__dataclass_fields__)}") from None  # fmt: skip
+
+
+def _readable(name: str | os.PathLike[str] | None) -> Path | None:
+    """Raises OSError, which names the file, when it cannot be read."""
+    if name is None:
+        return None
+    with open(name, "rb"):
+        return Path(name)
+
+
+def _device(given: str | DeviceOption) -> DeviceOption:
+    if isinstance(given, DeviceOption):
+        return given
+    properties = key_values(given, "driver")
+    return DeviceOption(properties.pop("driver"), properties.pop("id", None), properties)
+
+
+def _rtc_date(options: Options) -> datetime:
+    """The date that -rtc base= asks for; guests of base=localtime see local time in the clock's registers."""
+    if options.rtc_base == "utc":
+        return datetime.now(timezone.utc)
+    if options.rtc_base == "localtime":
+        return datetime.now().replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(options.rtc_base).replace(tzinfo=timezone.utc)

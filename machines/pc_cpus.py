@@ -1,0 +1,170 @@
+"""The CPUs of a PC: from a plugged CPU object to a running vCPU with its APIC, and back when the guest ejects it.
+
+machines/cpu_plug.py has the rules; here is what they do to this hardware.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acpi.cpu_hotplug import Slot as HotplugSlot
+from acpi.hotplug_window import HotplugWindow
+from acpi.ost import OstInfo, ospm_status
+from acpi.pm import GpeEvent
+from emu import log, qom
+from emu.cli.options import DeviceOption, OptionError
+from emu.cpu_models import CpuConfig, X86Cpu, parse_cpu_option
+from emu.devices.debug_exit import IOBASE, IOSIZE, DebugExit
+from emu.qmp.commands.devices import find_driver
+from emu.qmp.errors import QmpError
+from emu.qom import ObjectError
+from emu.x86_vcpu import X86Vcpu
+from machines.config import PcConfig
+from machines.cpu_plug import CpuPlug
+from machines.cpu_slots import CpuSlot, CpuSlots
+from machines.machine import Machine
+
+
+class Apic(qom.DeviceObject):
+    """The local APIC in the object tree, below its CPU."""
+
+    name = "apic"
+    user_creatable = False
+
+
+class IsaDebugExit(qom.DeviceObject):
+    """-device isa-debug-exit: what a user may set of emu/devices/debug_exit.py."""
+
+    name = "isa-debug-exit"
+    iobase = qom.Property("uint32", IOBASE)
+    iosize = qom.Property("uint32", IOSIZE)
+
+
+class PcCpus(Machine):
+    """The part of a PC that makes and removes CPUs."""
+
+    config: PcConfig
+
+    def make_cpu_plug(self) -> None:
+        """Slots and rules; no CPU yet."""
+        config = self.config
+        self.topology = config.smp.topology
+        cpu_config = CpuConfig(parse_cpu_option(config.cpu, config.warn), config.globals, self.topology, warn=config.warn)
+        self.cpu_type = cpu_config.type_name
+        self.slots = CpuSlots(self.topology, self.cpu_type, acpi=config.acpi)
+        self.vcpus: dict[int, X86Vcpu] = {}
+        self._by_record: dict[int, X86Vcpu] = {}
+        self._removed: list[X86Vcpu] = []
+        self.plug = CpuPlug(self.tree, self.slots, cpu_config, self.events, on_plug=self._plugged,
+                            on_request=self._request_unplug, on_unplug=self._unplugged,
+                            modern=lambda: not self.hotplug.legacy)  # fmt: skip
+
+    def make_hotplug_registers(self, base: int) -> None:
+        ids = [slot.apic_id for slot in self.slots]
+        self.hotplug = HotplugWindow(ids, lambda: self.pm.fire(GpeEvent.CPU_HOTPLUG), self._ejected, self._ost,
+                                     present=range(self.config.smp.cpus))  # fmt: skip
+        if self.config.acpi:
+            self.io.map(base, self.hotplug.region_size, self.hotplug, "cpu-hotplug")
+
+    def make_cpus(self) -> None:
+        """Those of -smp, then those of -device."""
+        self.plug.add_boot_cpus(self.config.smp.cpus)
+        for device in self.config.devices:
+            try:
+                self._cold_plug(device)
+            except (ObjectError, QmpError) as error:
+                raise OptionError(f"-device {device.driver}: {error}") from None
+
+    def _cold_plug(self, device: DeviceOption) -> None:
+        cls = find_driver(device.driver)
+        if issubclass(cls, X86Cpu):
+            self.plug.device_add(device.driver, device.id, device.properties, hotplugged=False)
+        elif cls is IsaDebugExit:
+            self._add_debug_exit(device)
+        else:
+            raise QmpError(f"'{device.driver}' cannot be added to this machine")
+
+    def _add_debug_exit(self, device: DeviceOption) -> None:
+        obj = IsaDebugExit()
+        for name, value in device.properties.items():
+            obj.set_property(name, value)
+        folder, name = ("peripheral", device.id) if device.id else ("peripheral-anon", "device[*]")
+        self.tree.container(folder).add_child(name, obj)
+        self.add_debug_exit(obj.iobase, obj.iosize)
+
+    def add_debug_exit(self, port: int, size: int) -> None:
+        """A port whose write ends the run.  Raises ObjectError for one that the I/O space does not have."""
+        try:
+            self.io.map(port, size, DebugExit(self._debug_exit, port, size))
+        except ValueError as error:
+            raise ObjectError(str(error)) from None
+
+    def _debug_exit(self, status: int) -> None:
+        self.run_control.debug_exit(status >> 1)
+        self.scheduler.stop()
+
+    # --- plug
+    def _plugged(self, slot: CpuSlot, cpu: X86Cpu, hotplugged: bool) -> None:
+        cpu.add_child("lapic", Apic())
+        vcpu = X86Vcpu(self.engine, cpu, self.apic_bus, self.clock, bsp=slot.index == 0, acknowledge_pic=self.pic.acknowledge)
+        vcpu.on_shutdown = self._triple_fault
+        self.vcpus[slot.index] = vcpu
+        self._cpus_changed()
+        vcpu.reset()
+        if hotplugged or slot.index >= self.config.smp.cpus:
+            self.hotplug.plugged(slot.index, hotplugged)
+
+    def _cpus_changed(self) -> None:
+        """Schedule the CPUs that are there, and tell firmware how many they are."""
+        self._by_record = {vcpu.vcpu.index: vcpu for vcpu in (*self.vcpus.values(), *self._removed)}
+        self.scheduler.cpus = [self.vcpus[index] for index in sorted(self.vcpus)]
+        self.scheduler.kick()
+        self.rtc.set_cpus(len(self.vcpus))
+
+    # --- unplug
+    def _request_unplug(self, slot: CpuSlot) -> None:
+        self.hotplug.unplug_requested(slot.index)
+
+    def _ejected(self, index: int) -> None:
+        self.plug.eject(self.slots[index])
+
+    def _unplugged(self, slot: CpuSlot, cpu: X86Cpu) -> None:
+        """The vCPU stops now; its record goes when no compiled code can be in it, for a guest may eject the CPU it runs on."""
+        vcpu = self.vcpus.pop(slot.index)
+        vcpu.state["halted"] = 1
+        self._removed.append(vcpu)
+        self._cpus_changed()
+        self.scheduler.stop()
+
+    def after_slice(self) -> None:
+        super().after_slice()
+        for vcpu in self._removed:
+            vcpu.remove()
+        if self._removed:
+            self._removed.clear()
+            self._cpus_changed()
+
+    # --- what the guest reports
+    def _ost(self, index: int, source: int, status: int) -> None:
+        self.events.emit("ACPI_DEVICE_OST", OstInfo(index, source, status, self._user_id(index)).event_data())
+
+    def _user_id(self, index: int) -> str | None:
+        cpu = self.slots[index].cpu
+        return cpu.user_id if cpu is not None else None
+
+    def ospm_status(self) -> list[dict[str, Any]]:
+        """query-acpi-ospm-status."""
+        if not self.config.acpi:
+            raise QmpError("command is not supported, missing ACPI device")
+        slots: list[HotplugSlot] = self.hotplug.slots
+        return [] if self.hotplug.legacy else [info.to_qmp() for info in ospm_status(slots, self._user_id)]
+
+    # --- what goes wrong
+    def _triple_fault(self, vcpu: X86Vcpu) -> None:
+        log.guest_error("cpu", f"triple fault on vCPU {vcpu.vcpu.index}")
+        self.reset_line()
+
+    def reset_line(self) -> None:
+        """Whatever resets a PC: keyboard controller, ports 0x92 and 0xCF9, a triple fault."""
+        self.run_control.guest_reset()
+        self.scheduler.stop()
