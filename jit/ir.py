@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Op:
-    """A pure micro-op.  In `llvm`, {t} is the operand type; in `python`, operands are non-negative ints below 2**n."""
+    """A pure micro-op.  In `llvm`, {t} is the operand type; in `python`, operands are non-negative ints below 2**n, and nothing
+    else ever occurs: up to 64 bits the expression is right for unsigned machine words, too."""
 
     name: str
     meaning: str
@@ -29,11 +31,8 @@ def _binary(name: str, meaning: str, python: str, llvm: str | None = None) -> Op
 
 
 def _compare(name: str, meaning: str, python: str) -> Op:
-    return Op(name, meaning, f"icmp {name} {{t}} {{a}}, {{b}}", python, compare=True)
+    return Op(name, meaning, f"icmp {name} {{t}} {{a}}, {{b}}", f"(1 if {python} else 0)", compare=True)
 
-
-_SIGNED = "(({x} ^ {sign}) - {sign})"
-_SA, _SB = _SIGNED.replace("{x}", "{a}"), _SIGNED.replace("{x}", "{b}")
 
 OPS: dict[str, Op] = {op.name: op for op in [
     _binary("add", "a + b", "({a} + {b}) & {mask}"),
@@ -44,37 +43,76 @@ OPS: dict[str, Op] = {op.name: op for op in [
     _binary("xor", "a ^ b", "{a} ^ {b}"),
     _binary("shl", "a << b, b below the width", "({a} << {b}) & {mask}"),
     _binary("lshr", "a >> b unsigned, b below the width", "{a} >> {b}"),
-    _binary("ashr", "a >> b signed, b below the width", f"({_SA} >> {{b}}) & {{mask}}"),
+    _binary("ashr", "a >> b signed, b below the width", "((({a} ^ {sign}) >> {b}) - ({sign} >> {b})) & {mask}"),
     _binary("udiv", "a / b unsigned, b not 0", "{a} // {b}"),
     _binary("urem", "a % b unsigned, b not 0", "{a} % {b}"),
-    _binary("sdiv", "a / b signed, towards zero, b not 0, no overflow", f"_sdiv({_SA}, {_SB}) & {{mask}}"),
-    _binary("srem", "a % b signed, sign of a", f"_srem({_SA}, {_SB}) & {{mask}}"),
-    _compare("eq", "a == b", "int({a} == {b})"),
-    _compare("ne", "a != b", "int({a} != {b})"),
-    _compare("ult", "a < b unsigned", "int({a} < {b})"),
-    _compare("ule", "a <= b unsigned", "int({a} <= {b})"),
-    _compare("slt", "a < b signed", f"int({_SA} < {_SB})"),
-    _compare("sle", "a <= b signed", f"int({_SA} <= {_SB})"),
+    _binary("sdiv", "a / b signed, towards zero, b not 0, no overflow", "sdiv({a}, {b}, {bits})"),
+    _binary("srem", "a % b signed, sign of a", "srem({a}, {b}, {bits})"),
+    _compare("eq", "a == b", "{a} == {b}"),
+    _compare("ne", "a != b", "{a} != {b}"),
+    _compare("ult", "a < b unsigned", "{a} < {b}"),
+    _compare("ule", "a <= b unsigned", "{a} <= {b}"),
+    _compare("slt", "a < b signed", "({a} ^ {sign}) < ({b} ^ {sign})"),
+    _compare("sle", "a <= b signed", "({a} ^ {sign}) <= ({b} ^ {sign})"),
     Op("zext", "a, zero-extended", "zext {from} {a} to {t}", "{a}"),
     Op("sext", "a, sign-extended", "sext {from} {a} to {t}", "(({a} ^ {from_sign}) - {from_sign}) & {mask}"),
     Op("trunc", "low bits of a", "trunc {from} {a} to {t}", "{a} & {mask}"),
     Op("select", "a ? b : c", "select i1 {a}, {t} {b}, {t} {c}", "({b} if {a} else {c})"),
     Op("rotl", "a rotated left by b", "call {t} @llvm.fshl.{t}({t} {a}, {t} {a}, {t} {b})",
-       "(({a} << ({b} % {bits})) | ({a} >> ((-{b}) % {bits}))) & {mask}"),
+       "(({a} << ({b} % {bits})) | ({a} >> (({bits} - {b} % {bits}) % {bits}))) & {mask}"),
     Op("rotr", "a rotated right by b", "call {t} @llvm.fshr.{t}({t} {a}, {t} {a}, {t} {b})",
-       "(({a} >> ({b} % {bits})) | ({a} << ((-{b}) % {bits}))) & {mask}"),
+       "(({a} >> ({b} % {bits})) | ({a} << (({bits} - {b} % {bits}) % {bits}))) & {mask}"),
     Op("fshl", "high half of (a:b) << c, c below the width", "call {t} @llvm.fshl.{t}({t} {a}, {t} {b}, {t} {c})",
-       "((({a} << {bits} | {b}) << ({c} % {bits})) >> {bits}) & {mask}"),
+       "(({a} << ({c} % {bits})) | ({b} >> 1 >> ({bits} - 1 - {c} % {bits}))) & {mask}"),
     Op("fshr", "low half of (a:b) >> c, c below the width", "call {t} @llvm.fshr.{t}({t} {a}, {t} {b}, {t} {c})",
-       "((({a} << {bits} | {b}) >> ({c} % {bits}))) & {mask}"),
-    Op("ctpop", "number of ones", "call {t} @llvm.ctpop.{t}({t} {a})", "({a}).bit_count()"),
-    Op("ctlz", "leading zeros (the width for 0)", "call {t} @llvm.ctlz.{t}({t} {a}, i1 false)",
-       "({bits} - ({a}).bit_length())"),
+       "(({b} >> ({c} % {bits})) | ({a} << 1 << ({bits} - 1 - {c} % {bits}))) & {mask}"),
+    Op("ctpop", "number of ones", "call {t} @llvm.ctpop.{t}({t} {a})", "popcount({a})"),
+    Op("ctlz", "leading zeros (the width for 0)", "call {t} @llvm.ctlz.{t}({t} {a}, i1 false)", "(clz({a}) - (64 - {bits}))"),
     Op("cttz", "trailing zeros (the width for 0)", "call {t} @llvm.cttz.{t}({t} {a}, i1 false)",
-       "((({a}) & -({a})).bit_length() - 1 if {a} else {bits})"),
-    Op("bswap", "bytes reversed", "call {t} @llvm.bswap.{t}({t} {a})",
-       "int.from_bytes(({a}).to_bytes({bits} // 8, 'little'), 'big')"),
+       "(ctz({a}) if {a} else {bits})"),
+    Op("bswap", "bytes reversed", "call {t} @llvm.bswap.{t}({t} {a})", "bswap({a}) >> (64 - {bits})"),
 ]}
+
+
+# --- what the Python expressions call
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _sdiv(a: int, b: int, bits: int) -> int:
+    """Towards zero, unlike Python's."""
+    x, y = _signed(a, bits), _signed(b, bits)
+    quotient = abs(x) // abs(y)
+    return (quotient if (x < 0) == (y < 0) else -quotient) & ((1 << bits) - 1)
+
+
+def _srem(a: int, b: int, bits: int) -> int:
+    return (a - b * _sdiv(a, b, bits)) & ((1 << bits) - 1)
+
+
+PYTHON_NAMES: dict[str, Callable[..., int]] = {
+    "sdiv": _sdiv, "srem": _srem,
+    "popcount": int.bit_count,
+    "clz": lambda word: 64 - word.bit_length(),
+    "ctz": lambda word: (word & -word).bit_length() - 1,
+    "bswap": lambda word: int.from_bytes(word.to_bytes(8, "little"), "big"),
+}
+
+
+def expression(op: str, bits: int, operand_bits: int, a: str, b: str = "", c: str = "") -> str:
+    """A pure micro-op as Python text: result `bits` and first operand `operand_bits` wide, of operands a, b and c."""
+    width = operand_bits if OPS[op].compare else bits
+    return OPS[op].python.format(a=a, b=b, c=c, bits=width, mask=hex((1 << width) - 1), sign=hex(1 << (width - 1)),
+                                 from_sign=hex(1 << (operand_bits - 1)))
+
+
+@cache
+def python_function(op: str, bits: int, operand_bits: int) -> Callable[..., int]:
+    """A pure micro-op as a Python function of its operands."""
+    text = expression(op, bits, operand_bits, "a", "b", "c")
+    return eval(f"lambda a, b=0, c=0: {text}", dict(PYTHON_NAMES))  # noqa: S307 (our own table)
+
+
 # Not in the table, because each back end has its own machinery for them (docs/ARCHITECTURE.md):
 #   const, hole, get, put          constants, operands of a form, the CPU record
 #   load, store                    guest memory through the soft TLB; may fault

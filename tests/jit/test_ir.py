@@ -8,8 +8,7 @@ from random import Random
 import llvmlite.binding as llvm
 import pytest
 
-from jit.bytecode import HELPERS
-from jit.ir import OPS, Emitter, Slot, show
+from jit.ir import OPS, Emitter, Slot, python_function, show
 
 WIDTHS = (8, 16, 32, 64)
 SHIFTS = {"shl", "lshr", "ashr"}                        # the count is below the width
@@ -20,8 +19,7 @@ EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF)
 
 def python_result(name: str, bits: int, a: int, b: int, c: int, source: int = 0) -> int:
     """The table's Python expression, with `bits` the width of the operands (conversions: of the result)."""
-    values = dict(bits=bits, mask=(1 << bits) - 1, sign=1 << (bits - 1), from_sign=1 << ((source or bits) - 1))
-    return int(eval(OPS[name].python.format(a=a, b=b, c=c, **values), dict(HELPERS)))  # noqa: S307 (our own table)
+    return python_function(name, bits, source or bits)(a, b, c)
 
 
 def operands(name: str, bits: int, rng: Random) -> tuple[int, int, int]:
