@@ -8,7 +8,7 @@ from __future__ import annotations
 from jit.codecache import Block, Cpu, Engine, block_at, find_block, succeed
 from jit.memory import PAGE_OFFSET, TlbInfo, lookup
 from jit.state import (
-    NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, Exit, Leave, TlbFlag,
+    NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, USED_LIMIT, Exit, Leave, TlbFlag,
 )
 from jit.translate import JUMP_MASK, MODE_MMU_SHIFT, MODE_SINGLE, JumpEntry, linear_pc, translate
 from jit.words import word_function
@@ -124,10 +124,23 @@ def next_code(cpu: Cpu):
 
 @word_function
 def remember(cpu: Cpu, block: Block):
-    entry: JumpEntry = jump_entry(cpu, block.pc)
+    index = (block.pc ^ block.pc >> PAGE_BITS) & JUMP_MASK
+    entry: JumpEntry = cpu.jump[index]
+    if entry.pc == NO_PAGE:
+        note_jump(cpu, index)
     entry.pc = block.pc
     entry.mode = block.mode
     entry.code = block.code
+    return 0
+
+
+@word_function
+def note_jump(cpu: Cpu, index):
+    """An empty entry of the jump cache is being filled."""
+    if cpu.jump_used_count < USED_LIMIT:
+        cpu.jump_used[cpu.jump_used_count] = index
+    if cpu.jump_used_count <= USED_LIMIT:
+        cpu.jump_used_count += 1
     return 0
 
 
@@ -144,6 +157,7 @@ def block_for(cpu: Cpu, mode):
         return 0
     if info.host == 0:
         return no_code_there(cpu, info.physical + (linear & PAGE_OFFSET))
+    info.flags |= TlbFlag.EXECUTED
     host = info.host + (linear & PAGE_OFFSET)
     number = find_block(engine, host - engine.ram, pc, mode)
     if number:

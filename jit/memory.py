@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jit.codecache import JUMP_TABLE_BYTES, MMU_LIMIT, Cpu, Engine, invalidate
 from jit.state import (
-    NO_PAGE, PAGE_BITS, PAGE_SIZE, RESTART, TLB_ENTRIES, TLB_ENTRY, TLB_INFO, Call, TlbFlag,
+    NO_PAGE, PAGE_BITS, PAGE_SIZE, RESTART, TLB_ENTRIES, TLB_ENTRY, TLB_INFO, USED_LIMIT, Call, TlbFlag,
 )
 from jit.words import Layout, sub_layout, word_function
 
@@ -18,6 +18,8 @@ TlbInfo = Layout("TlbInfo", TLB_INFO)
 PAGE_OFFSET = PAGE_SIZE - 1
 LINE_BITS = 7                                            # code_lines: one bit for 128 bytes
 READ, WRITE, EXECUTE, ROM, GLOBAL = TlbFlag.READ, TlbFlag.WRITE, TlbFlag.EXECUTE, TlbFlag.ROM, TlbFlag.GLOBAL
+EXECUTED = TlbFlag.EXECUTED
+PAGE_SHIFT_IN_FLAGS = 8                 # walk_flags from here up: log2 of the size of the guest's page
 TLB_TOTAL = MMU_LIMIT * TLB_ENTRIES
 
 
@@ -121,6 +123,12 @@ def fill(cpu: Cpu, address, access, mmu):
     page = address & ~PAGE_OFFSET
     flags = cpu.walk_flags
     info: TlbInfo = cpu.tlb_info[index]
+    executed = info.flags & EXECUTED
+    if info.page == NO_PAGE:
+        note_used(cpu, index)
+    elif info.page != page:
+        cpu.code_dropped |= executed
+        executed = 0
     info.page = page
     info.physical = cpu.walk_physical
     info.host = 0
@@ -128,7 +136,7 @@ def fill(cpu: Cpu, address, access, mmu):
     if found:
         info.host = found.host + cpu.walk_physical - found.start
         flags |= found.flags & ROM
-    info.flags = flags
+    info.flags = flags | executed
     return set_tags(cpu, index)
 
 
@@ -169,30 +177,76 @@ def lookup(cpu: Cpu, address, access, mmu):
 
 
 @word_function
+def note_used(cpu: Cpu, index):
+    """An empty entry is being filled."""
+    if cpu.tlb_used_count < USED_LIMIT:
+        cpu.tlb_used[cpu.tlb_used_count] = index
+    if cpu.tlb_used_count <= USED_LIMIT:
+        cpu.tlb_used_count += 1
+    return 0
+
+
+@word_function
+def drop_entry(cpu: Cpu, index):
+    info: TlbInfo = cpu.tlb_info[index]
+    entry: TlbEntry = cpu.tlb[index]
+    if info.flags & EXECUTED:
+        cpu.code_dropped = 1
+    info.page = NO_PAGE
+    info.flags = 0
+    entry.read = NO_PAGE
+    entry.write = NO_PAGE
+    entry.execute = NO_PAGE
+    return 0
+
+
+@word_function
+def candidates(cpu: Cpu):
+    """How many entries a search for filled ones must look at; `candidate` gives their indices."""
+    return TLB_TOTAL if cpu.tlb_used_count > USED_LIMIT else cpu.tlb_used_count
+
+
+@word_function
+def candidate(cpu: Cpu, n, total):
+    return n if total == TLB_TOTAL else cpu.tlb_used[n]
+
+
+@word_function
 def flush_tlb(cpu: Cpu, keep_global):
-    for i in range(TLB_TOTAL):
-        if keep_global == 0 or cpu.tlb_info[i].flags & GLOBAL == 0:
-            cpu.tlb_info[i].page = NO_PAGE
-            cpu.tlb[i].read = NO_PAGE
-            cpu.tlb[i].write = NO_PAGE
-            cpu.tlb[i].execute = NO_PAGE
+    total = candidates(cpu)
+    cpu.tlb_used_count = 0
+    for n in range(total):
+        index = candidate(cpu, n, total)
+        if cpu.tlb_info[index].page != NO_PAGE:
+            if keep_global and cpu.tlb_info[index].flags & GLOBAL:
+                note_used(cpu, index)
+            else:
+                drop_entry(cpu, index)
     return flush_jumps(cpu)
 
 
 @word_function
 def flush_page(cpu: Cpu, address):
-    for mmu in range(MMU_LIMIT):
-        i = tlb_index(address, mmu)
-        cpu.tlb_info[i].page = NO_PAGE
-        cpu.tlb[i].read = NO_PAGE
-        cpu.tlb[i].write = NO_PAGE
-        cpu.tlb[i].execute = NO_PAGE
-    return flush_jumps(cpu)
+    """Forget what the soft TLB holds of the page at `address`: all pieces of a large page (walk_flags has its size)."""
+    total = candidates(cpu)
+    for n in range(total):
+        info: TlbInfo = cpu.tlb_info[candidate(cpu, n, total)]
+        shift = info.flags >> PAGE_SHIFT_IN_FLAGS
+        if info.page != NO_PAGE and (info.page ^ address) >> (shift if shift > PAGE_BITS else PAGE_BITS) == 0:
+            drop_entry(cpu, candidate(cpu, n, total))
+    return flush_jumps(cpu) if cpu.code_dropped else 0
 
 
 @word_function
 def flush_jumps(cpu: Cpu):
-    return memset(cpu.jump, 255, JUMP_TABLE_BYTES)
+    cpu.code_dropped = 0
+    if cpu.jump_used_count > USED_LIMIT:
+        memset(cpu.jump, 255, JUMP_TABLE_BYTES)
+    else:
+        for n in range(cpu.jump_used_count):
+            cpu.jump[cpu.jump_used[n]].pc = NO_PAGE
+    cpu.jump_used_count = 0
+    return 0
 
 
 # --- accesses

@@ -16,6 +16,7 @@ TLB_ENTRIES = 1024                      # per MMU index, direct-mapped by page n
 TLB_ENTRY_SIZE = 32
 JUMP_ENTRIES = 4096                     # direct-mapped by pc
 JUMP_ENTRY_SIZE = 32
+USED_LIMIT = 1024
 NO_PAGE = (1 << 64) - 1                 # a tag that no page-aligned address equals
 STATS = 24                              # counters that compiled code keeps
 
@@ -42,6 +43,7 @@ class TlbFlag(IntFlag):
     EXECUTE = 4
     GLOBAL = 8
     ROM = 16                            # RAM-backed, writes are ignored
+    EXECUTED = 32                       # code was fetched through the entry: the jump cache may know its page
 
 
 class Request(IntFlag):
@@ -106,6 +108,10 @@ def common_fields(mmu_indices: int) -> list[tuple]:
         ("tlb", TLB_ENTRY, mmu_indices * TLB_ENTRIES),
         ("tlb_info", TLB_INFO, mmu_indices * TLB_ENTRIES),
         ("jump", JUMP_ENTRY, JUMP_ENTRIES),
+        # which entries were filled since the last flush, so that a flush need not look at all; beyond USED_LIMIT, any
+        ("tlb_used_count", "u8"), ("tlb_used", "u4", USED_LIMIT),
+        ("jump_used_count", "u8"), ("jump_used", "u4", USED_LIMIT),
+        ("code_dropped", "u8"),         # nonzero: an entry that code was fetched through went, the jump cache may be stale
     ]
 
 

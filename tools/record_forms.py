@@ -18,9 +18,10 @@ def main() -> None:
     engine = Engine(front.X86Front(), 1 << 20, lambda vcpu, call, a, b, c: 0)
     lines = set()
     for mode, example in engine.stencils.examples():
-        insn = decode(example, 0, mode, concrete=False)
+        insn = decode(example, 0, mode & ~front.PAIR, concrete=False)
         if insn is not None:
-            lines.add(f"{mode & 0xFFFF:04x}:{example[:insn.length].hex()}")
+            size = len(example) if mode & front.PAIR else insn.length
+            lines.add(f"{mode & 0xFFFF:04x}:{example[:size].hex()}")
     place.write_text("\n".join(sorted(lines)) + "\n")
     print(f"{len(lines)} forms in {place}")
 

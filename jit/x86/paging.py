@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from jit.memory import TlbEntry, TlbInfo, TLB_TOTAL, flush_page, physical_load, physical_store, set_fault
-from jit.state import NO_PAGE, PAGE_SIZE, TlbFlag
+from jit.memory import PAGE_SHIFT_IN_FLAGS, flush_page, physical_load, physical_store, set_fault
+from jit.state import PAGE_SIZE, TlbFlag
 from jit.words import word_function
 from jit.x86.mode import refuse
 from jit.x86.state import MMU_KERNEL_SMAP, MMU_USER, X86, Cr0, Cr4, Efer, PageFault, Vector
 
 READ, WRITE, EXECUTE = TlbFlag.READ, TlbFlag.WRITE, TlbFlag.EXECUTE
-SHIFT_IN_FLAGS = 8                      # walk_flags above TlbFlag: log2 of the page's size, for INVLPG of large pages
 PAGE_1G_BIT = 1 << 26                   # CPUID 8000_0001h EDX
 PAGE_MASK = ~(PAGE_SIZE - 1)
 LINEAR_32 = (1 << 32) - 1
@@ -151,7 +150,7 @@ def walk_leaf(cpu: X86, address, access, mmu, slot, size, entry, base, shift, ri
         flags |= TlbFlag.GLOBAL
     inside = (1 << shift) - 1
     cpu.walk_physical = (base & ~inside | address & inside) & PAGE_MASK & cpu.a20_mask
-    cpu.walk_flags = flags | shift << SHIFT_IN_FLAGS
+    cpu.walk_flags = flags | shift << PAGE_SHIFT_IN_FLAGS
     return 0
 
 
@@ -190,18 +189,4 @@ def page_fault(cpu: X86, address, access, mmu, code):
 @word_function
 def invalidate_page(cpu: X86, address):
     """Forget the translation of an address, with all pieces of a large page that the soft TLB holds."""
-    for i in range(TLB_TOTAL):
-        info: TlbInfo = cpu.tlb_info[i]
-        if info.page != NO_PAGE and info.flags >> SHIFT_IN_FLAGS > 12:
-            if (info.page ^ address) >> (info.flags >> SHIFT_IN_FLAGS) == 0:
-                forget_entry(info, cpu.tlb[i])
     return flush_page(cpu, address)
-
-
-@word_function
-def forget_entry(info: TlbInfo, entry: TlbEntry):
-    info.page = NO_PAGE
-    entry.read = NO_PAGE
-    entry.write = NO_PAGE
-    entry.execute = NO_PAGE
-    return 0
