@@ -28,7 +28,7 @@ from jit.state import (
 )
 from jit.translate import UNDEFINED, WORK_SIZE
 
-ARENA_SIZE = 128 << 20
+ARENA_SIZE = 128 << 20                  # bytes for translated code and what it calls, by default
 FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
 BLOCK_LIMIT = 600_000
 OFFSET_LIMIT = 6_000_000
@@ -129,7 +129,8 @@ class Vcpu:
 class Engine:
     """Guest RAM, code cache and vCPUs of one machine."""
 
-    def __init__(self, front: Any, ram_size: int, callback: Handler, progress: runtime.Progress | None = None):
+    def __init__(self, front: Any, ram_size: int, callback: Handler, progress: runtime.Progress | None = None,
+                 arena_size: int = ARENA_SIZE):
         self.front, self.handler = front, callback
         self.error: BaseException | None = None
         self.library = runtime.load(front.modules, progress)
@@ -140,7 +141,7 @@ class Engine:
         self.words = self.record[0]
         self.address = self.record.ctypes.data
         self.cpus: dict[int, Vcpu] = {}
-        self.arena = Arena(ARENA_SIZE)
+        self.arena = Arena(arena_size)
         self._keep: list[Any] = []
         self._make_code_cache()
         self._make_glue()
@@ -148,7 +149,7 @@ class Engine:
         self.helpers = self.stencils.helpers.index
         self.helper_addresses = self._bind_helpers()
         self.words["arena_start"] = self.words["arena_next"] = (self.arena.base + FIXED_SIZE)
-        self.words["arena_end"] = self.arena.base + ARENA_SIZE
+        self.words["arena_end"] = self.arena.base + arena_size
 
     # --- building
     def _array(self, count: int, dtype: Any) -> int:

@@ -156,7 +156,6 @@ class TemplateFlag(IntFlag):
     ENDS = 16                           # ends the block: has its own way on
     LAST = 32                           # ends the block, falls through
     ALONE = 64                          # must be a block's only instruction
-    SHADOW = 128                        # one more instruction, then the block ends
     FUSES = 256                         # may become one stencil with a conditional jump right after it
     CONDITIONAL = 512                   # such a jump
 

@@ -188,8 +188,6 @@ def take_block(cpu: Cpu, pc, mode, host):
             if template.flags & TemplateFlag.CONDITIONAL and count > 1:
                 fuse(cpu, count - 2, host + length)
             return count
-        if template.flags & TemplateFlag.SHADOW and limit > count + 1:
-            limit = count + 1
         pc += length
         host += length
     return count

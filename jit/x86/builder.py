@@ -57,7 +57,6 @@ class Builder(Emitter):
         self.flags = Flags(self)
         self.single = False             # must be the only instruction of its block
         self.last = False               # the block ends after it even though it falls through
-        self.shadow = False             # interrupts are held off until after the next instruction
         self.key_immediate = False      # the code depends on an immediate's value
         self._linear: dict[int, Value] = {}
 

@@ -109,8 +109,7 @@ def describe(builder: Builder, uops: list[Uop]) -> FormCode:
     if last is not None and last.op in ENDS:
         flags |= TemplateFlag.ENDS
         exits = _exits(last, uops)
-    for present, flag in ((builder.last, TemplateFlag.LAST), (builder.single, TemplateFlag.ALONE),
-                          (builder.shadow, TemplateFlag.SHADOW)):
+    for present, flag in ((builder.last, TemplateFlag.LAST), (builder.single, TemplateFlag.ALONE)):
         if present:
             flags |= flag
     if builder.insn.mnemonic in FUSED and "put_flags" in names and not names & {"call", *ENDS}:

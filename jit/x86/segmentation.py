@@ -5,7 +5,7 @@ Entry points (b.call with faults=True; in every mode but 64-bit code):
     segment_check_write(cpu, segment, offset, size)     the same for a write
 Entry points (b.system; a destination register is written after the call):
     mov_to_segment(cpu, seg, selector)                  MOV/POP/LDS.. to ES SS DS FS GS, all modes; updates the mode
-                                                        (CS is #UD; the interrupt shadow of SS is the caller's: b.shadow)
+                                                        (CS is #UD; after SS one more instruction runs before interrupts)
     read_base(cpu, seg) -> base                         RDFSBASE, RDGSBASE (seg = Seg.FS/GS), #UD unless CR4.FSGSBASE
     write_base(cpu, seg, base)                          WRFSBASE, WRGSBASE, #GP when not canonical
     swapgs(cpu)
@@ -152,6 +152,7 @@ def mov_to_segment(cpu: X86, seg, selector):
         return 1
     if seg == Seg.SS:
         cpu.pending_db = 0              # no single-step trap between SS and ESP
+        cpu.single = 1                  # no interrupt either
     return update_mode(cpu)
 
 

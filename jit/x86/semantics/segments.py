@@ -10,10 +10,9 @@ FOUND = 32                              # bit of lar's and lsl's results: the de
 
 
 def load_segment_register(b: Builder, segment: Seg, selector: Value) -> None:
-    """`selector` is 16 bits wide.  After a load of SS the next instruction runs before any interrupt."""
+    """`selector` is 16 bits wide."""
     if segment == Seg.CS:
         return b.undefined()
-    b.shadow = segment == Seg.SS
     b.system("mov_to_segment", int(segment), selector.zext(64))
 
 

@@ -10,16 +10,10 @@ from jit.x86.state import Gpr
 
 
 @semantics("cli", "clts", "clac", "stac", "cpuid", "rdmsr", "wrmsr", "rdtsc", "rdtscp", "rdpmc", "xgetbv", "xsetbv",
-           "hlt", "pause", "monitor", "mwait", "rsm")
+           "sti", "hlt", "pause", "monitor", "mwait", "rsm")
 def plain(b: Builder, *operands: Operand) -> None:
     """Those whose operands, if any, are fixed registers."""
     b.system(b.insn.mnemonic)
-
-
-@semantics("sti")
-def sti(b: Builder) -> None:
-    b.shadow = True
-    b.system("sti")
 
 
 @semantics("invd", "wbinvd", "wbnoinvd")
