@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 
 import jit.x86
 from jit import hostcode, memory
-from jit.bytecode import BlockFunction, Step, compile_block
+from jit.bytecode import Step
 from jit.primitives import PYTHON_FUNCTIONS, REFERENCE
 from jit.state import ENGINE, NO_ERROR_CODE, NO_WHERE, PAGE_SIZE, TlbFlag
 from jit.words import Layout
@@ -20,6 +20,7 @@ from jit.x86 import semantics                      # noqa: F401  (registers all 
 from jit.x86.builder import Builder, NoSemantics
 from jit.x86.insn import decode
 from jit.x86.state import (ARITHMETIC, MMU_USER, X86, CodeSize, Cr0, Cr4, Efer, Mode, PageFault, Seg, SegmentAttribute, Vector)
+from tests.isa.blocks import BlockFunction, compile_block
 from tests.isa.flags import architectural_flags, lazy_flags
 from tests.oracle.state import Case, Fault, Result, State, full_tags, abridged_tags, layout
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from jit import memory
-from jit.bytecode import Step, compile_block
+from jit.bytecode import Step
 from jit.ir import Emitter, Slot
 from jit.state import Leave
+from tests.isa.blocks import compile_block
 from tests.isa.runner import Machine
 from jit.x86.state import X86, Vector
 
