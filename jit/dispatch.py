@@ -19,9 +19,12 @@ EXECUTE = TlbFlag.EXECUTE
 @word_function
 def run(cpu: Cpu):
     """Run until Exit; the budget is in cpu.left."""
+    engine: Engine = cpu.engine
     while True:
         if slt(cpu.left, 1) and cpu.single == 0:
             return Exit.BUDGET
+        if engine.breakpoint_count and at_breakpoint(cpu):
+            return Exit.DEBUG
         code = next_code(cpu)
         if code:
             enter_block(cpu, code)
@@ -29,6 +32,21 @@ def run(cpu: Cpu):
                 return cpu.exit_code
         elif cpu.exit_code != Exit.BUDGET:
             return cpu.exit_code
+    return 0
+
+
+@word_function
+def at_breakpoint(cpu: Cpu):
+    """While there are breakpoints: 1, once, when the next instruction is at one; else it will be alone in its block."""
+    engine: Engine = cpu.engine
+    linear = linear_pc(cpu.pc, cpu.mode)
+    passed = cpu.passed
+    cpu.passed = 0
+    for i in range(engine.breakpoint_count):
+        if engine.breakpoints[i] == linear and passed != linear + 1:
+            cpu.passed = linear + 1
+            return 1
+    cpu.single = 1
     return 0
 
 

@@ -24,7 +24,7 @@ from jit.codecache import Engine as EngineLayout
 from jit.glue import glue_module
 from jit.library import PAIR, StencilLibrary
 from jit.state import (
-    BLOCK, ENGINE, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Call, Exit, TlbFlag,
+    BLOCK, ENGINE, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Call, Exit, TlbFlag,
 )
 from jit.translate import UNDEFINED, WORK_SIZE
 
@@ -233,6 +233,14 @@ class Engine:
         self.words["cpus"][vcpu.index] = 0
         self.words["cpu_count"] = max(self.cpus, default=-1) + 1
         self._by_address = {v.address: v for v in self.cpus.values()}
+
+    def set_breakpoints(self, addresses: list[int]) -> None:
+        """Linear addresses at which vCPUs leave run() with Exit.DEBUG; a vCPU that runs on from there passes the address once.
+        While there are any, every instruction goes through the dispatcher alone.  Raises ValueError for too many."""
+        if len(addresses) > MAX_BREAKPOINTS:
+            raise ValueError(f"{len(addresses)} breakpoints; the engine takes {MAX_BREAKPOINTS}")
+        self.words["breakpoints"][:len(addresses)] = addresses
+        self.words["breakpoint_count"] = len(addresses)
 
     # --- memory
     def set_ranges(self, ranges: list[tuple[int, int, int, TlbFlag]]) -> None:

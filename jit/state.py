@@ -101,6 +101,7 @@ def common_fields(mmu_indices: int) -> list[tuple]:
         ("request", "u8"),
         ("contended", "u8"),            # nonzero: another vCPU could run, so PAUSE, YIELD and WFE end the slice
         ("single", "u8"),               # nonzero: the next block is one instruction long (interrupt shadow, restart, step)
+        ("passed", "u8"),               # linear address + 1 of the breakpoint that run() has just reported
         ("index", "u8"),                # vCPU number
         ("engine", "u8"),               # host address of the ENGINE record
         ("helpers", "u8", HELPERS),          # host addresses of runtime functions that stencils call
@@ -121,6 +122,7 @@ RESTART = 0x100                         # value of `fault`: no exception; run th
 
 MAX_CPUS = 1024
 RAM_RANGES = 64
+MAX_BREAKPOINTS = 32
 RANGE = np.dtype([                      # guest-physical ranges backed by host memory, sorted by start
     ("start", "u8"), ("end", "u8"),     # end is exclusive; both page-aligned
     ("host", "u8"),                     # host address of `start`
@@ -201,6 +203,7 @@ ENGINE = np.dtype([                     # one per engine (machine): shared by it
     ("enter", "u8"),                    # host address of enter(cpu, code): from the C convention into blocks
     ("cpus", "u8", MAX_CPUS),           # records of all vCPUs, for TLB and jump-cache maintenance; 0 = free
     ("cpu_count", "u8"),
+    ("breakpoints", "u8", MAX_BREAKPOINTS), ("breakpoint_count", "u8"),     # linear addresses
     *CODE_CACHE_FIELDS,
 ])
 
