@@ -62,7 +62,9 @@ class X86Vcpu:
         self.state = self.vcpu.state
         self.nmi_pending = self.init_pending = False
         self.sipi_vector: int | None = None
-        self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None
+        self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None                # triple fault
+        self.on_lost: Callable[[X86Vcpu, int], None] = lambda _, address: None      # no memory where it executes
+        self.on_breakpoint: Callable[[X86Vcpu], None] = lambda _: None
         self._attention = True
         self.msrs = StoredMsrs(amd=model.vendor == AMD)
         at = engine.front.layout.offset
@@ -200,9 +202,9 @@ class X86Vcpu:
         if reason == Exit.SHUTDOWN:
             self.on_shutdown(self)
         elif reason == Exit.ERROR:
-            where = int(self.state["fault_address"])
-            log.guest_error("cpu", f"vCPU {self.vcpu.index} executes at physical address {where:#x}, where no memory is")
-            self.on_shutdown(self)
+            self.on_lost(self, int(self.state["fault_address"]))
+        elif reason == Exit.DEBUG:
+            self.on_breakpoint(self)
         if reason == Exit.HALT or self._request.value:
             self._attention = True
         return self.vcpu.executed(budget)

@@ -194,7 +194,8 @@ class BreakPoint:
 
 
 class BreakPoints:
-    """All breakpoints of a machine.  While there are any, every vCPU runs one instruction at a time."""
+    """All breakpoints of a machine.  While there are any, every instruction is a block of its own: exact, and some ten times
+    slower."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

@@ -42,9 +42,9 @@ class Machine:
     front: Callable[[], Any]
     vcpus: Mapping[int, Any]
 
-    def __init__(self, ram_size: int, *, realtime: bool = False, identity: Identity = Identity(),
+    def __init__(self, ram_size: int, *, realtime: bool = False, identity: Identity | None = None,
                  no_reboot: bool = False, no_shutdown: bool = False) -> None:  # fmt: skip
-        self.ram_size, self.identity = ram_size, identity
+        self.ram_size, self.identity = ram_size, identity or Identity()
         self.io, self.bus = AddressSpace("io", IO_SPACE), AddressSpace("memory", MEMORY_SPACE)
         self.engine = self._make_engine()
         self.scheduler = Scheduler(realtime)

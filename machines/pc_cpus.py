@@ -107,7 +107,8 @@ class PcCpus(Machine):
     def _plugged(self, slot: CpuSlot, cpu: X86Cpu, hotplugged: bool) -> None:
         cpu.add_child("lapic", Apic())
         vcpu = X86Vcpu(self.engine, cpu, self.apic_bus, self.clock, bsp=slot.index == 0, acknowledge_pic=self.pic.acknowledge)
-        vcpu.on_shutdown = self._triple_fault
+        vcpu.on_shutdown, vcpu.on_lost = self._triple_fault, self._lost
+        vcpu.on_breakpoint = lambda _: self.break_points.reached(slot.index)
         self.vcpus[slot.index] = vcpu
         self._cpus_changed()
         vcpu.reset()
@@ -163,6 +164,11 @@ class PcCpus(Machine):
     def _triple_fault(self, vcpu: X86Vcpu) -> None:
         log.guest_error("cpu", f"triple fault on vCPU {vcpu.vcpu.index}")
         self.reset_line()
+
+    def _lost(self, vcpu: X86Vcpu, address: int) -> None:
+        self.config.warn(f"vCPU {vcpu.model.index} executes at physical address {address:#x}, where no memory is; giving up")
+        self.run_control.shutdown("host-error", guest=False, exit_code=1)
+        self.scheduler.stop()
 
     def reset_line(self) -> None:
         """Whatever resets a PC: keyboard controller, ports 0x92 and 0xCF9, a triple fault."""
