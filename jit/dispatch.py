@@ -127,6 +127,7 @@ def forget(cpu: Cpu):
     entry: JumpEntry = jump_entry(cpu, cpu.pc)
     if entry.pc == cpu.pc:
         entry.pc = NO_PAGE
+        entry.mode = NO_PAGE
     return 0
 
 

@@ -214,7 +214,10 @@ class Engine:
             self.error = self.error or error
             if cpu in self._by_address:
                 self._by_address[cpu].kick()
-            return UNDEFINED if call == NEW_FORM else MASK64
+            if call in (NEW_FORM, NEW_PAIR):
+                self.words["broken"] = 1
+                return UNDEFINED
+            return MASK64
 
     # --- vCPUs
     def add_cpu(self) -> Vcpu:

@@ -245,6 +245,7 @@ def flush_jumps(cpu: Cpu):
     else:
         for n in range(cpu.jump_used_count):
             cpu.jump[cpu.jump_used[n]].pc = NO_PAGE
+            cpu.jump[cpu.jump_used[n]].mode = NO_PAGE       # NO_PAGE alone is also the last address there is
     cpu.jump_used_count = 0
     return 0
 

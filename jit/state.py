@@ -146,6 +146,7 @@ CODE_CACHE_FIELDS = [                   # jit/codecache.py and jit/translate.py
     ("registers", "u8"), ("traits", "u8"),                              # the front end's tables (jit/x86/decode.py)
     ("form_key", "u8"), ("form_fill", "u8"),                            # its functions: key of a decoded insn; hole values
     ("mode", "u8"),                     # of the block being translated
+    ("broken", "u8"),                   # nonzero: Python could not give it a form; the exception is kept for the caller
 ]
 
 class TemplateFlag(IntFlag):

@@ -477,6 +477,9 @@ def translate(cpu: Cpu, pc, mode, host):
             return 0
         count = 1
         second = word(words_of(engine, 0), W_AT) - engine.ram
+    if engine.broken:
+        engine.broken = 0
+        return 0
     choose_variants(engine, count)
     number = engine.block_count
     engine.block_count += 1

@@ -131,6 +131,18 @@ def test_both_ways_of_a_branch_lead_where_they_should(guest: Guest, cc: str, tak
         assert guest.halts()["rbx"] == 1 + taken
 
 
+def test_a_jump_to_the_last_address_is_no_hit_of_an_empty_jump_cache(guest: Guest) -> None:
+    jump = guest.code("call rsi; hlt")
+    guest.code("jmp rdi", jump)
+    at = next(a for a in range(OTHER_CODE, OTHER_CODE + PAGE) if (a ^ a >> 12) & 0xFFF == 0)     # the same entry
+    guest.code("mov ebx, 1; ret", at)
+    guest["rsi"], guest["rdi"] = at, (1 << 64) - 1
+    guest.halts()
+    guest.cpu.call("flush_tlb", 0)
+    guest.run(jump)
+    assert guest.exception == Vector.PF
+
+
 def test_a_block_may_jump_into_the_middle_of_itself(guest: Guest) -> None:
     guest.code("xor ebx, ebx; add ebx, 1; cmp ebx, 3; jb back; hlt; nop; back: jmp 0x10002")
     assert guest.halts()["rbx"] == 3
@@ -336,15 +348,21 @@ def test_an_interrupt_from_the_keyboard_in_a_callback_reaches_the_caller(guest: 
         guest.run()
 
 
-def test_an_exception_while_a_form_is_built_reaches_the_caller(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", ("inc ebx; hlt", "cmp ebx, 5; je on; inc ebx; on: hlt"))
+def test_an_exception_while_a_form_is_built_leaves_the_guest_as_it_was(guest: Guest, text: str) -> None:
     def fail(*_: object) -> None:
         raise LookupError("no template")
 
-    monkeypatch.setattr(guest.engine.stencils, "add", fail)
+    add = guest.engine.stencils.add
+    guest.engine.stencils.add = fail
     guest.engine.stencils.forms[:] = 0
-    guest.code("nop; hlt")
+    guest.code(text)
+    guest["rbx"] = 0
     with pytest.raises(LookupError, match="no template"):
         guest.run()
+    assert (guest["rbx"], int(guest.cpu.state["pc"]), guest.cpu.retired) == (0, CODE, 0)
+    guest.engine.stencils.add = add
+    assert guest.halts(None)["rbx"] == 1
 
 
 def test_a_callback_may_move_memory_under_the_running_block(guest: Guest) -> None:
