@@ -66,6 +66,7 @@ class Machine:
         self.cpu["physical_bits"], self.cpu["a20_mask"] = 40, MASK64
         self.cpu["feature_ext_edx"], self.cpu["left"] = FEATURES_EXT_EDX, 1000
         self.cpu["dr"][6], self.cpu["result"], self.cpu["mxcsr"] = 0xFFFF0FF0, 1, 0x1F80
+        self["tlb_used_count"] = 1 << 32                 # any entry may be filled: zeros are a page number
         self.call("flush_tlb", 0)
         self.set_segment(Seg.CS, 0, 0, 0xFFFF, 0x9B00)
         for seg in (Seg.ES, Seg.SS, Seg.DS, Seg.FS, Seg.GS):
