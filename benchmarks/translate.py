@@ -101,7 +101,7 @@ def measure(text: bytes, runs: int) -> dict[str, Any]:
         return timed
 
     times = common.interleaved(runs, {stage.name.lower(): run(stage) for stage in translator.stages})
-    translator.engine.stencils.save()
+    translator.engine.save()
     return summarize(translator, {name: common.median(each) for name, each in times.items()}, counts, met)
 
 

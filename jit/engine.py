@@ -15,27 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 
-from jit import runtime
-from jit.arena import Arena, trampoline
-from jit.codecache import Engine as EngineLayout
-from jit.glue import glue_module
-from jit.library import PAIR, StencilLibrary
+from jit import backends
 from jit.state import (
-    BLOCK, ENGINE, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Call, Exit, TlbFlag,
+    BLOCK, ENGINE, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Exit, TlbFlag,
 )
-from jit.translate import UNDEFINED, WORK_SIZE
 
 ARENA_SIZE = 128 << 20                  # bytes for translated code and what it calls, by default
-FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
 BLOCK_LIMIT = 600_000
 OFFSET_LIMIT = 6_000_000
 BUCKETS = 1 << 17
 MASK64 = (1 << 64) - 1
 
-NEW_FORM, NEW_PAIR = int(Call.NEW_FORM), int(Call.NEW_PAIR)
 EXITS = list(Exit)
 
 Handler = Callable[["Vcpu", int, int, int, int], int]      # (vcpu, Call, a, b, c) -> word
@@ -79,14 +71,14 @@ class Vcpu:
         for tag in ("read", "write", "execute"):
             state["tlb"][tag] = NO_PAGE
         state["tlb_info"]["page"] = NO_PAGE
-        state["helpers"][:len(self.engine.helpers)] = self.engine.helper_addresses
+        state["helpers"][:len(self.engine.backend.helpers)] = self.engine.backend.helpers
 
     def run(self, budget: int, now: int, contended: bool = False) -> Exit:
         """Run at most about `budget` instructions (a block may overshoot) from virtual time `now` (ns).  `contended`: spin-wait
         hints end the slice.  Raises what a callback raised."""
         self._contended.value = contended
         self._left.value, self._deferred.value, self._clock.value = budget, 0, now + budget
-        reason = EXITS[self.engine.enter(self)]
+        reason = EXITS[self.engine.backend.enter(self)]
         self.retired += self.executed(budget) - self.waited
         self.waited = 0
         if self.engine.error is not None:
@@ -127,13 +119,13 @@ class Vcpu:
 
 
 class Engine:
-    """Guest RAM, code cache and vCPUs of one machine."""
+    """Guest RAM, code cache and vCPUs of one machine.  `backend` says who runs guest code: jit/backends.py."""
 
-    def __init__(self, front: Any, ram_size: int, callback: Handler, progress: runtime.Progress | None = None,
-                 arena_size: int = ARENA_SIZE):
+    def __init__(self, front: Any, ram_size: int, callback: Handler, progress: backends.Progress | None = None,
+                 arena_size: int = ARENA_SIZE, backend: str = backends.DEFAULT):
+        make_backend = backends.find(backend)
         self.front, self.handler = front, callback
         self.error: BaseException | None = None
-        self.library = runtime.load(front.modules, progress)
         self.ram_size = -(-ram_size // PAGE_SIZE) * PAGE_SIZE
         self._ram_map = mmap.mmap(-1, self.ram_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.ram = np.frombuffer(self._ram_map, np.uint8)
@@ -141,18 +133,15 @@ class Engine:
         self.words = self.record[0]
         self.address = self.record.ctypes.data
         self.cpus: dict[int, Vcpu] = {}
-        self.arena = Arena(arena_size)
+        self._by_address: dict[int, Vcpu] = {}
         self._keep: list[Any] = []
         self._make_code_cache()
-        self._make_glue()
-        self.stencils = StencilLibrary(front, self.library, self.words, self.arena, progress)
-        self.helpers = self.stencils.helpers.index
-        self.helper_addresses = self._bind_helpers()
-        self.words["arena_start"] = self.words["arena_next"] = (self.arena.base + FIXED_SIZE)
-        self.words["arena_end"] = self.arena.base + arena_size
+        self.backend = make_backend(self, progress, arena_size)
+        self.library = self.backend.library
 
     # --- building
-    def _array(self, count: int, dtype: Any) -> int:
+    def array(self, count: int, dtype: Any) -> int:
+        """Zeroed memory that lives as long as the engine; its address."""
         array = np.zeros(count, dtype)
         self._keep.append(array)
         return array.ctypes.data
@@ -160,64 +149,24 @@ class Engine:
     def _make_code_cache(self) -> None:
         w, pages = self.words, self.ram_size >> PAGE_BITS
         w["ram"], w["ram_size"] = self.ram.ctypes.data, self.ram_size
-        w["code_lines"], w["page_blocks"] = self._array(pages, np.uint32), self._array(pages, np.uint32)
-        w["blocks"], w["block_limit"], w["block_count"] = self._array(BLOCK_LIMIT, BLOCK), BLOCK_LIMIT, 1
-        w["buckets"], w["bucket_mask"] = self._array(BUCKETS, np.uint32), BUCKETS - 1
-        w["offsets"], w["offset_limit"] = self._array(OFFSET_LIMIT, np.uint8), OFFSET_LIMIT
-        w["work"] = self._array(WORK_SIZE, np.uint8)
-        for name in ("walk", "raise_fault", "before_step", "after_step", "form_key", "form_fill"):
-            w[name] = self.library.address(getattr(self.front, name))
-        for name in ("registers", "traits"):
-            w[name] = getattr(self.front, name).ctypes.data
-        self._bind_capstone()
-
-    def _bind_capstone(self) -> None:
-        import capstone
-
-        w = self.words
-        self.decoders = self.front.decoders()
-        handles = [getattr(decoder.csh, "value", decoder.csh) for decoder in self.decoders]
-        w["decoders"][:len(handles)] = handles
-        allocate = capstone._cs.cs_malloc
-        allocate.restype, allocate.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-        w["decoded"] = allocate(handles[0])
-        w["decode"] = ctypes.cast(capstone._cs.cs_disasm_iter, ctypes.c_void_p).value
-
-    def _make_glue(self) -> None:
-        runtime.initialize_llvm()
-        text = glue_module(self.front.layout, EngineLayout, self.front.mxcsr_field)
-        module = llvm.parse_assembly(text)
-        self._glue = llvm.create_mcjit_compiler(module, runtime.target_machine())
-        self._glue.finalize_object()
-        word = ctypes.c_uint64
-        self._callback = ctypes.CFUNCTYPE(word, word, word, word, word, word)(self._called)
-        w = self.words
-        w["enter"] = self._glue.get_function_address("enter")
-        w["callback"] = self._glue.get_function_address("callback_guard")
-        w["python_callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
-        guarded = ctypes.CFUNCTYPE(word, word, word)(self._glue.get_function_address("run_guarded"))
-        run = self.library.address("run")
-        self.enter = lambda vcpu: guarded(vcpu.address, run)
-
-    def _bind_helpers(self) -> np.ndarray:
-        """A trampoline for every runtime function that code may call; their addresses in the order of `helpers`."""
-        return np.array([self.arena.put(trampoline(self.library.address(name))) for name in self.helpers], np.uint64)
+        w["code_lines"], w["page_blocks"] = self.array(pages, np.uint32), self.array(pages, np.uint32)
+        w["blocks"], w["block_limit"], w["block_count"] = self.array(BLOCK_LIMIT, BLOCK), BLOCK_LIMIT, 1
+        w["buckets"], w["bucket_mask"] = self.array(BUCKETS, np.uint32), BUCKETS - 1
+        w["offsets"], w["offset_limit"] = self.array(OFFSET_LIMIT, np.uint8), OFFSET_LIMIT
 
     # --- the callback
-    def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
+    def called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
+        """Guest code asks for something; an exception ends the slice and is carried to the caller of run."""
         try:
-            if call in (NEW_FORM, NEW_PAIR):
-                mode = int(self.words["mode"]) | (PAIR if call == NEW_PAIR else 0)
-                return self.stencils.add(ctypes.string_at(a, b), mode, c)
             return self.handler(self._by_address[cpu], call, a, b, c) & MASK64
-        except BaseException as error:  # noqa: BLE001 (carried to the caller of run)
-            self.error = self.error or error
-            if cpu in self._by_address:
-                self._by_address[cpu].kick()
-            if call in (NEW_FORM, NEW_PAIR):
-                self.words["broken"] = 1
-                return UNDEFINED
+        except BaseException as error:  # noqa: BLE001
+            self.fail(cpu, error)
             return MASK64
+
+    def fail(self, cpu: int, error: BaseException) -> None:
+        self.error = self.error or error
+        if cpu in self._by_address:
+            self._by_address[cpu].kick()
 
     # --- vCPUs
     def add_cpu(self) -> Vcpu:
@@ -282,10 +231,13 @@ class Engine:
     def statistics(self) -> Statistics:
         w = self.words
         return Statistics(
-            blocks=int(w["block_count"]) - 1, code_bytes=int(w["arena_next"] - w["arena_start"]),
-            cache_flushes=int(w["generation"]), forms=self.stencils.count, forms_built=self.stencils.built,
-            instructions=sum(v.retired for v in self.cpus.values()),
+            blocks=int(w["block_count"]) - 1, cache_flushes=int(w["generation"]),
+            instructions=sum(v.retired for v in self.cpus.values()), **self.backend.statistics(),
         )
+
+    def save(self) -> None:
+        """Keep what was compiled for the next start."""
+        self.backend.save()
 
 
 def _signed(value: int) -> int:

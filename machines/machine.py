@@ -176,7 +176,7 @@ class Machine:
 
     def close(self) -> None:
         """Let go of sockets, terminals and host memory; keep compiled stencils for next time."""
-        self.engine.stencils.save()
+        self.engine.save()
 
     def __enter__(self) -> Any:
         if not self.running:

@@ -17,7 +17,7 @@ def main() -> None:
     place = Path(front.__file__).parent / "forms.txt"
     engine = Engine(front.X86Front(), 1 << 20, lambda vcpu, call, a, b, c: 0)
     lines = set()
-    for mode, example in engine.stencils.examples():
+    for mode, example in engine.backend.stencils.examples():
         insn = decode(example, 0, mode & ~front.PAIR, concrete=False)
         if insn is not None:
             size = len(example) if mode & front.PAIR else insn.length

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from jit.engine import FIXED_SIZE, Vcpu
+from jit.engine import Vcpu
+from jit.native import FIXED_SIZE
 from jit.state import Call, Exit, TlbFlag
 from jit.translate import BLOCK_ROOM, MAX_INSNS
 from jit.x86.state import Flag, Vector
@@ -353,15 +354,15 @@ def test_an_exception_while_a_form_is_built_leaves_the_guest_as_it_was(guest: Gu
     def fail(*_: object) -> None:
         raise LookupError("no template")
 
-    add = guest.engine.stencils.add
-    guest.engine.stencils.add = fail
-    guest.engine.stencils.forms[:] = 0
+    add = guest.engine.backend.stencils.add
+    guest.engine.backend.stencils.add = fail
+    guest.engine.backend.stencils.forms[:] = 0
     guest.code(text)
     guest["rbx"] = 0
     with pytest.raises(LookupError, match="no template"):
         guest.run()
     assert (guest["rbx"], int(guest.cpu.state["pc"]), guest.cpu.retired) == (0, CODE, 0)
-    guest.engine.stencils.add = add
+    guest.engine.backend.stencils.add = add
     assert guest.halts(None)["rbx"] == 1
 
 

@@ -1,0 +1,105 @@
+"""The native back end: stencils (jit/stencil.py) that the compiled translator copies into an arena of executable memory.
+
+The whole run loop is compiled; Python is asked only for forms that were never met and through the callback.
+"""
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from jit import runtime
+from jit.arena import Arena, trampoline
+from jit.codecache import Engine as EngineLayout
+from jit.glue import glue_module
+from jit.library import PAIR, StencilLibrary
+from jit.state import Call
+from jit.translate import UNDEFINED, WORK_SIZE
+
+if TYPE_CHECKING:
+    from jit.engine import Engine, Vcpu
+
+FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
+NEW_FORM, NEW_PAIR = int(Call.NEW_FORM), int(Call.NEW_PAIR)
+
+
+class Native:
+    """What an Engine (jit/engine.py) asks of its back end; fills in the fields of the ENGINE record that are its own.  Raises
+    OSError where the host forbids executable memory."""
+
+    def __init__(self, engine: Engine, progress: runtime.Progress | None, arena_size: int):
+        self.engine, self.front, self.words = engine, engine.front, engine.words
+        self.library = runtime.load(self.front.modules, progress)
+        self.arena = Arena(arena_size)
+        for name in ("walk", "raise_fault", "before_step", "after_step", "form_key", "form_fill"):
+            self.words[name] = self.library.address(getattr(self.front, name))
+        self.words["work"] = engine.array(WORK_SIZE, np.uint8)
+        self._bind_decoders()
+        self._make_glue()
+        self.stencils = StencilLibrary(self.front, self.library, self.words, self.arena, progress)
+        self.helpers = self._bind_helpers()
+        self.words["arena_start"] = self.words["arena_next"] = self.arena.base + FIXED_SIZE
+        self.words["arena_end"] = self.arena.base + arena_size
+
+    def _bind_decoders(self) -> None:
+        import capstone
+
+        w = self.words
+        for name in ("registers", "traits"):
+            w[name] = getattr(self.front, name).ctypes.data
+        self.decoders = self.front.decoders()
+        handles = [getattr(decoder.csh, "value", decoder.csh) for decoder in self.decoders]
+        w["decoders"][:len(handles)] = handles
+        allocate = capstone._cs.cs_malloc
+        allocate.restype, allocate.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        w["decoded"] = allocate(handles[0])
+        w["decode"] = ctypes.cast(capstone._cs.cs_disasm_iter, ctypes.c_void_p).value
+
+    def _make_glue(self) -> None:
+        runtime.initialize_llvm()
+        text = glue_module(self.front.layout, EngineLayout, self.front.mxcsr_field)
+        module = llvm.parse_assembly(text)
+        self._glue = llvm.create_mcjit_compiler(module, runtime.target_machine())
+        self._glue.finalize_object()
+        word = ctypes.c_uint64
+        self._callback = ctypes.CFUNCTYPE(word, word, word, word, word, word)(self._called)
+        w = self.words
+        w["enter"] = self._glue.get_function_address("enter")
+        w["callback"] = self._glue.get_function_address("callback_guard")
+        w["python_callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
+        self._guarded = ctypes.CFUNCTYPE(word, word, word)(self._glue.get_function_address("run_guarded"))
+        self._run = self.library.address("run")
+
+    def _bind_helpers(self) -> np.ndarray:
+        """A trampoline for every runtime function that code may call; their addresses in the order of `stencils.helpers`."""
+        names = self.stencils.helpers.index
+        return np.array([self.arena.put(trampoline(self.library.address(name))) for name in names], np.uint64)
+
+    # --- running
+    def enter(self, vcpu: Vcpu) -> int:
+        """Run until an Exit."""
+        return self._guarded(vcpu.address, self._run)
+
+    def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
+        if call not in (NEW_FORM, NEW_PAIR):
+            return self.engine.called(cpu, call, a, b, c)
+        try:
+            mode = int(self.words["mode"]) | (PAIR if call == NEW_PAIR else 0)
+            return self.stencils.add(ctypes.string_at(a, b), mode, c)
+        except BaseException as error:  # noqa: BLE001 (carried to the caller of run)
+            self.engine.fail(cpu, error)
+            self.words["broken"] = 1
+            return UNDEFINED
+
+    # --- housekeeping
+    def statistics(self) -> dict[str, int]:
+        """Its part of jit.engine.Statistics."""
+        w: Any = self.words
+        return {"code_bytes": int(w["arena_next"] - w["arena_start"]), "forms": self.stencils.count,
+                "forms_built": self.stencils.built}
+
+    def save(self) -> None:
+        """Keep what was compiled for the next start."""
+        self.stencils.save()
