@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+
+from elftools.common.exceptions import ELFError
 
 from machines.boot import elf, flat, linux, multiboot, pvh
 from machines.boot.image import BootError, BootImage, BootInfo
 
 __all__ = ["BootError", "BootImage", "BootInfo", "load"]
+
+KINDS = (linux, multiboot, pvh, elf)
 
 
 def load(kernel: Path | bytes, info: BootInfo) -> BootImage:
@@ -16,7 +21,7 @@ def load(kernel: Path | bytes, info: BootInfo) -> BootImage:
         data = kernel.read_bytes() if isinstance(kernel, Path) else kernel
     except OSError as error:
         raise BootError(f"could not load kernel '{kernel}': {error.strerror}") from None
-    for kind in (linux, multiboot, pvh, elf):
-        if kind.recognises(data):
-            return kind.place(data, info)
-    return flat.place(data, info)
+    try:
+        return next((kind for kind in KINDS if kind.recognises(data)), flat).place(data, info)
+    except (ELFError, struct.error, IndexError) as error:
+        raise BootError(f"the kernel is damaged or cut short: {error}") from None

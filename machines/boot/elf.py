@@ -30,6 +30,8 @@ def segments(file: ELFFile, info: BootInfo) -> list[tuple[int, bytes]]:
     for segment in file.iter_segments("PT_LOAD"):
         if segment["p_memsz"]:
             check_room(segment["p_paddr"], segment["p_memsz"], info, "the kernel")
+            if len(segment.data()) < segment["p_filesz"]:
+                raise BootError("the kernel file is cut short: it lacks a part that its ELF header promises")
             found.append((segment["p_paddr"], segment.data().ljust(segment["p_memsz"], b"\0")))
     if not found:
         raise BootError("the kernel is an ELF file without anything to load")

@@ -11,7 +11,7 @@ import struct
 from machines.boot.image import MIB, PAGE, BootError, BootImage, BootInfo, check_room, place_initrd
 
 # offsets in the file and in boot_params, from the protocol's tables
-SETUP_SECTS, BOOT_FLAG, MAGIC, VERSION = 0x1F1, 0x1FE, 0x202, 0x206
+SETUP_SECTS, SYSSIZE, BOOT_FLAG, MAGIC, VERSION = 0x1F1, 0x1F4, 0x1FE, 0x202, 0x206
 HEADER_END = 0x201
 TYPE_OF_LOADER, LOAD_FLAGS = 0x210, 0x211
 RAMDISK_IMAGE, RAMDISK_SIZE = 0x218, 0x21C
@@ -24,7 +24,7 @@ XLF_KERNEL_64 = 1
 LOADER_UNDEFINED = 0xFF
 CAN_USE_HEAP, LOADED_HIGH = 0x80, 1
 ENTRY_64 = 0x200
-SECTOR = 512
+SECTOR, PARAGRAPH = 512, 16
 
 # where the loader's own structures go, below 640 KiB
 GDT_AT, TABLES_AT, PARAMS_AT, CMDLINE_AT = 0x8000, 0x9000, 0x10000, 0x20000
@@ -45,8 +45,8 @@ def place(data: bytes, info: BootInfo) -> BootImage:
     kernel = data[(data[SETUP_SECTS] + 1 or 5) * SECTOR:]
     start, = struct.unpack_from("<Q", data, PREF_ADDRESS)
     size, = struct.unpack_from("<I", data, INIT_SIZE)
-    if not kernel:
-        raise BootError("the kernel file is cut short: nothing follows its setup sectors")
+    if len(kernel) < struct.unpack_from("<I", data, SYSSIZE)[0] * PARAGRAPH:
+        raise BootError("the kernel file is cut short: it is smaller than its header says")
     check_room(start, max(size, len(kernel)), info, "the kernel")
     image = BootImage(entry=start + ENTRY_64, long_mode=True, cr3=TABLES_AT, registers={"rsi": PARAMS_AT})
     image.segments += [(start, kernel), (GDT_AT, GDT), (TABLES_AT, identity_tables(TABLES_AT))]
