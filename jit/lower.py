@@ -20,11 +20,15 @@ VECTOR_OPS = {"and", "or", "xor", "select", "zext"}     # 128-bit micro-ops that
 CLOBBERS = ",".join(f"~{{{r}}}" for r in (*(f"xmm{i}" for i in range(16)), "memory", "cc", "dirflag", "fpsr", "flags"))
 ARGUMENT_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 WIDE_KINDS = "wmat"                     # hole kinds that need 64 bits, with next and pc; others fit 32, sign-extended
+NARROW_RANGES = {8: "!3", 16: "!4", 32: "!5"}           # metadata in TAIL
 RARELY = "!prof !9"
 MOSTLY = "!prof !8"
 TAIL = """
 !1 = !{i64 -2147483648, i64 2147483648}
 !2 = !{i64 -1, i64 -1}
+!3 = !{i64 0, i64 256}
+!4 = !{i64 0, i64 65536}
+!5 = !{i64 0, i64 4294967296}
 !8 = !{!"branch_weights", i32 2000, i32 1}
 !9 = !{!"branch_weights", i32 1, i32 2000}
 attributes #0 = { nounwind noredzone }
@@ -52,13 +56,16 @@ class Module:
 
     def __init__(self) -> None:
         self.functions: list[str] = []
-        self.holes: dict[str, bool] = {}
+        self.holes: dict[str, bool] = {}        # name -> is it 64 bits wide
+        self.narrow_holes: dict[str, int] = {}  # name -> bits
         self.continuations: set[str] = set()
         self.intrinsics: set[str] = set()
 
     def text(self) -> str:
         lines = [f"@{HOLE}{name} = external hidden global i8, !absolute_symbol !{2 if wide else 1}"
                  for name, wide in sorted(self.holes.items())]
+        lines += [f"@{HOLE}{name} = external hidden global i8, !absolute_symbol {NARROW_RANGES[bits]}"
+                  for name, bits in sorted(self.narrow_holes.items())]
         lines += [f"declare preserve_nonecc void @{name}(i64)" for name in sorted(self.continuations)]
         lines += sorted(self.intrinsics)
         return "\n".join([*lines, *self.functions, TAIL])
@@ -100,6 +107,12 @@ class Function:
         self.module.holes[name] = wide
         symbol = f"ptrtoint (ptr @{HOLE}{name} to i64)"
         return self.emit(f'call i64 asm "movabsq $1, $0", "=r,i"(i64 {symbol})') if wide else symbol
+
+    def narrow_hole(self, name: str, bits: int) -> str:
+        """The low 8, 16 or 32 bits of a hole: a constant expression that fits an instruction's immediate field."""
+        symbol = f"{name}.{bits}"
+        self.module.narrow_holes[symbol] = bits
+        return f"ptrtoint (ptr @{HOLE}{symbol} to i{bits})"
 
     def pointer(self, address: str) -> str:
         return self.emit(f"inttoptr i64 {address} to ptr")
@@ -209,11 +222,11 @@ class Function:
         self.define_value(uop, str(uop.data) if uop.bits > 1 else ("true" if uop.data else "false"))
 
     def _hole(self, uop: Uop) -> None:
-        text = self.hole(uop.data)
-        if uop.bits < 64:
-            self.define_value(uop, self.emit(f"trunc i64 {text} to i{uop.bits}"))
+        if uop.bits in NARROW_RANGES:
+            self.define_value(uop, self.narrow_hole(uop.data, uop.bits))
         else:
-            self.define_value(uop, text)
+            text = self.hole(uop.data)
+            self.define_value(uop, text if uop.bits == 64 else self.emit(f"trunc i64 {text} to i{uop.bits}"))
 
     # --- CPU record
     def _get(self, uop: Uop) -> None:

@@ -26,7 +26,11 @@ CONTINUATIONS = ["NEXT", "GOTO0", "GOTO1", "FAULT", "LEAVE"]
 FIRST_CONTINUATION = 64                 # relocations against a continuation have this number plus its index
 CONSTANT = 96                           # relocation against the constant area: the addend is an offset there
 
-ABS8, ABS16, ABS32, ABS64, REL32 = range(5)
+ABS8, ABS16, ABS32, ABS64, REL32, *_NARROW = range(10)
+# The low 8, 16 or 32 bits of a hole, zero-extended in a wider field.
+LOW8_IN_16, LOW8_IN_32, LOW16_IN_32, LOW8_IN_64, LOW32_IN_64 = _NARROW
+_NARROW_KINDS = {(ABS8, 8): ABS8, (ABS16, 16): ABS16, (ABS32, 32): ABS32, (ABS16, 8): LOW8_IN_16, (ABS32, 8): LOW8_IN_32,
+                 (ABS32, 16): LOW16_IN_32, (ABS64, 8): LOW8_IN_64, (ABS64, 32): LOW32_IN_64}
 _RELOCATION_KINDS = {1: ABS64, 2: REL32, 4: REL32, 10: ABS32, 11: ABS32, 12: ABS16, 14: ABS8}    # R_X86_64_*
 TAIL_JUMP = 5                           # bytes of a final `jmp NEXT` that falling through makes unnecessary
 
@@ -71,7 +75,7 @@ def _read_object(elf: ELFFile) -> tuple[dict[str, Code], bytes]:
     for relocation in rela.iter_relocations() if rela else ():
         symbol = symbols.get_symbol(relocation["r_info_sym"])
         number, extra = _reference(symbol, places)
-        kind = _RELOCATION_KINDS[relocation["r_info_type"]]
+        kind = _relocation_kind(symbol.name, _RELOCATION_KINDS[relocation["r_info_type"]])
         found.append((relocation["r_offset"], kind, number, relocation["r_addend"] + extra))
     functions = {}
     for symbol in symbols.iter_symbols():
@@ -96,12 +100,18 @@ def _constants(elf: ELFFile) -> tuple[bytes, dict[int, int]]:
 def _reference(symbol: Any, places: dict[int, int]) -> tuple[int, int]:
     name = symbol.name
     if name.startswith(HOLE):
-        return HOLE_NUMBER[name[len(HOLE):]], 0
+        return HOLE_NUMBER[name[len(HOLE):].partition(".")[0]], 0
     if name in CONTINUATIONS:
         return FIRST_CONTINUATION + CONTINUATIONS.index(name), 0
     if symbol["st_shndx"] in places:
         return CONSTANT, places[symbol["st_shndx"]] + symbol["st_value"]
     raise RuntimeError(f"a stencil refers to {name!r}, which the loader does not know")
+
+
+def _relocation_kind(symbol: str, kind: int) -> int:
+    """The kind for a hole of which only so many bits count as its symbol's name ends in."""
+    bits = symbol.partition(".")[2] if symbol.startswith(HOLE) else ""
+    return _NARROW_KINDS[kind, int(bits)] if bits else kind
 
 
 def _droppable(relocations: Iterable[tuple[int, ...]], size: int) -> bool:

@@ -15,7 +15,8 @@ from jit.state import (
     TLB_ENTRIES, TLB_ENTRY_SIZE, VARIANT, Call, TemplateFlag, TlbFlag,
 )
 from jit.stencil import (
-    ABS8, ABS16, ABS32, ABS64, CONSTANT, CONTINUATIONS, FIRST_CONTINUATION, HOLE_NUMBER, STUBS, TAIL_JUMP,
+    ABS8, ABS16, ABS32, ABS64, CONSTANT, CONTINUATIONS, FIRST_CONTINUATION, HOLE_NUMBER, LOW8_IN_16, LOW8_IN_32, LOW8_IN_64,
+    LOW16_IN_32, LOW32_IN_64, REL32, STUBS, TAIL_JUMP,
 )
 from jit.words import Layout, word_function
 
@@ -279,6 +280,26 @@ def relocation_target(engine: Engine, number, words, end):
 
 
 @word_function
+def store_narrow(place, value, kind):
+    """Fill a field that is not 32 or 64 bits, or whose hole is narrower."""
+    if kind == ABS8:
+        store8(place, value)
+    elif kind == ABS16:
+        store16(place, value)
+    elif kind == LOW8_IN_16:
+        store16(place, value & 0xFF)
+    elif kind == LOW8_IN_32:
+        store32(place, value & 0xFF)
+    elif kind == LOW16_IN_32:
+        store32(place, value & 0xFFFF)
+    elif kind == LOW8_IN_64:
+        store64(place, value & 0xFF)
+    elif kind == LOW32_IN_64:
+        store64(place, value & 0xFFFFFFFF)
+    return 0
+
+
+@word_function
 def emit_piece(engine: Engine, number, variant_number, words):
     """Copy a stencil to the arena and fill its holes.  GOTO relocations are left for link_exit."""
     template: TemplateLayout = template_at(engine, number)
@@ -297,12 +318,10 @@ def emit_piece(engine: Engine, number, variant_number, words):
             store32(place, value)
         elif kind == ABS64:
             store64(place, value)
-        elif kind == ABS8:
-            store8(place, value)
-        elif kind == ABS16:
-            store16(place, value)
-        else:
+        elif kind == REL32:
             store32(place, value - place)
+        else:
+            store_narrow(place, value, kind)
         relocation += RELOCATION.itemsize
     engine.arena_next = end
     return at

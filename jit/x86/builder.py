@@ -279,7 +279,8 @@ class Builder(Emitter):
     def _displacement(self, op: Operand, memory: Memory) -> Value:
         if self.insn.concrete:
             return self.const(memory.displacement, 64)
-        return self.hole(f"{'m' if memory.wide else 'd'}{op.position}", 64)
+        bits = self.insn.address_bits
+        return self.hole(f"{'m' if memory.wide else 'd'}{op.position}", bits).zext(64)
 
     def _rip_relative(self, op: Operand, memory: Memory) -> Value:
         if self.insn.concrete:
