@@ -44,6 +44,8 @@ class TooLong(RuntimeError):
 class Machine:
     """One engine with one vCPU; everything a case can change is set before it."""
 
+    budget, alone = BUDGET, False
+
     def __init__(self) -> None:
         self.engine = Engine(X86Front(), RAM_SIZE, self._no_callback)
         self.engine.map_ram(0, 0, RAM_SIZE)
@@ -66,10 +68,19 @@ class Machine:
         self._set_memory(case)
         self._set_system(case)
         self.vcpu.call("update_mode")
-        reason = self.vcpu.run(BUDGET, 0)
+        reason = self._slices()
         if reason != Exit.HALT:
             raise TooLong(f"{case} ended with {reason!r} at {int(self.vcpu.state['pc']):#x}")
         return self._result(case)
+
+    def _slices(self) -> Exit:
+        """Run in slices of `budget` instructions; with `alone`, each instruction in a block of its own."""
+        limit = self.vcpu.retired + BUDGET
+        reason = Exit.BUDGET
+        while reason == Exit.BUDGET and self.vcpu.retired < limit:
+            self.vcpu.state["single"] = self.alone
+            reason = self.vcpu.run(0 if self.alone else self.budget, 0)
+        return reason
 
     def _set_registers(self, before: State) -> None:
         state = self.vcpu.state

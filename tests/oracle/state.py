@@ -18,7 +18,7 @@ RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 MASK64 = (1 << 64) - 1
 F80_MASK = (1 << 80) - 1
 PAGE = 0x1000
-MAX_CODE = 64                   # bytes of code a case may have
+MAX_CODE = 256                  # bytes of code a case may have
 
 
 class Flags(IntFlag):
