@@ -8,11 +8,10 @@ same text a second back end (jit/numba_blocks.py).  What goes on in the text:
     read32(cpu, a), write32(cpu, a, v)  guest memory; update32 is the load of a read-modify-write, probe only checks
     add128(v1, v2)                      micro-ops on values wider than 64 bits; narrower ones are written out
     nm_name(cpu, ...), host_0(...)      runtime functions, host instructions
-    fault(cpu, pc, rest)                leave: the instruction at `pc` and what follows it, `rest` together, have not run
 
 A block function takes the host address of a CPU record and what goes into cpu.where for its first instruction.  It refuses to
-start without budget, charges the whole block at its start, and gives the rest back when an instruction faults.  It returns an
-End.  Not here: flag writes that nobody reads are not dropped, so this also checks the native back end's choice of those.
+start without budget, charges the whole block at its start, and returns an End; when an instruction faults, cpu.where tells which,
+and the dispatcher gives the rest of the budget back.  Not here: flag writes that nobody reads are not dropped, so this also checks the native back end's choice of those.
 """
 from __future__ import annotations
 
@@ -24,24 +23,24 @@ from types import CodeType
 
 from jit.codecache import Cpu
 from jit.ir import FOR_WRITE, Slot, Uop, Value, expression
-from jit.state import NO_ERROR_CODE, Leave
+from jit.state import NO_ERROR_CODE
 
 MASK64 = (1 << 64) - 1
 SIGN64 = 1 << 63
 WORD = 8
-LEFT, PC, FAULT, WHERE, LEAVE = (Cpu.offset(name) // WORD for name in ("left", "pc", "fault", "where", "leave"))
+LEFT, PC, FAULT, WHERE = (Cpu.offset(name) // WORD for name in ("left", "pc", "fault", "where"))
 _ACCESSES = {"load", "store", "probe", "call", "host", "raise_if"}
 
 
 class End(IntEnum):
-    """What a block function returns: where it goes on.  cpu.pc is set in every case."""
+    """What a block function returns."""
 
-    GOTO0 = 0                           # its first direct jump, or it fell through
+    GOTO0 = 0                           # its first direct jump, or it fell through; cpu.pc is the target
     GOTO1 = 1                           # its second
-    INDIRECT = 2
-    LEAVE = 3                           # ask the dispatcher; cpu.leave says more
-    FAULT = 4
-    HEAD = 5                            # it did not start
+    INDIRECT = 2                        # a computed jump to cpu.pc
+    LEAVE = 3                           # ask the dispatcher; a runtime function may have set cpu.leave
+    FAULT = 4                           # exception cpu.fault of the instruction cpu.where
+    HEAD = 5                            # no budget: it did not start
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,11 @@ def block_source(steps: Sequence[Step], next_pc: int, checked: bool = True) -> B
     source, count = BlockSource(), len(steps)
     lines = ["def block(cpu, where):", f"    left = r64[{LEFT}]"]
     if checked:
-        lines += [f"    if not 0 < left < {SIGN64:#x}:", f"        r64[{PC}] = {steps[0].pc:#x}",
-                  f"        r64[{LEAVE}] = {int(Leave.HEAD)}", f"        return {int(End.HEAD)}"]
+        lines += [f"    if not 0 < left < {SIGN64:#x}:", f"        return {int(End.HEAD)}"]
     lines.append(f"    r64[{LEFT}] = (left - {count}) & {MASK64:#x}")
     for index, step in enumerate(steps):
         lines.append(f"    # {step.pc:#x} {step.text}".rstrip())
-        body = _Instruction(source, step, index, count - index)
+        body = _Instruction(source, step, index)
         lines += ["    " + line for line in body.lines()]
     if not body.ended:
         source.targets = (next_pc,)
@@ -108,8 +106,8 @@ def _end(end: End, pc: str) -> list[str]:
 class _Instruction:
     """Source lines of one instruction.  Constants and zero-extensions are no statements: `names` holds what stands for them."""
 
-    def __init__(self, source: BlockSource, step: Step, index: int, rest: int):
-        self.source, self.step, self.index, self.rest = source, step, index, rest
+    def __init__(self, source: BlockSource, step: Step, index: int):
+        self.source, self.step, self.index = source, step, index
         self.names: dict[int, str] = {}
         self.constants: dict[int, int] = {}
         self.ended = False
@@ -195,7 +193,7 @@ class _Instruction:
         yield self._check()
 
     def _check(self) -> str:
-        return f"if r64[{FAULT}]: return fault(cpu, {self.step.pc:#x}, {self.rest})"
+        return f"if r64[{FAULT}]: return {int(End.FAULT)}"
 
     # --- the end of the block
     def _goto(self, uop: Uop) -> list[str]:

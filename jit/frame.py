@@ -12,10 +12,10 @@ from types import FunctionType
 from typing import Any
 
 from jit import memory
-from jit.bytecode import FAULT, LEAVE, LEFT, MASK64, PC, WORD, BlockSource, End, Host, code_of, wide_name
+from jit.bytecode import FAULT, MASK64, WORD, BlockSource, Host, code_of, wide_name
 from jit.codecache import Cpu, Engine
 from jit.ir import PYTHON_NAMES, python_function
-from jit.state import PAGE_BITS, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY, Leave
+from jit.state import PAGE_BITS, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY
 from jit.words import REGISTRY, SYMBOL_PREFIX
 
 PAGES = MASK64 & -PAGE_SIZE
@@ -34,10 +34,11 @@ def view(address: int, size: int) -> memoryview:
 
 
 class Frame:
-    """The names for the vCPU whose record, `size` bytes long, is at host address `cpu`."""
+    """The names for the vCPU whose record, `size` bytes long, is at host address `cpu`; `owner` keeps it there."""
 
-    def __init__(self, cpu: int, size: int):
-        self.cpu, self.record = cpu, view(cpu, size)
+    def __init__(self, cpu: int, size: int, owner: object = None):
+        self.cpu, self.record, self.owner = cpu, view(cpu, size), owner
+        self.functions: dict[int, BlockCode] = {}               # of blocks by number
         self.r64 = self.record.cast("Q")
         engine = self.r64[Cpu.offset("engine") // WORD]
         words = view(engine, Engine.dtype.itemsize).cast("Q")
@@ -45,7 +46,7 @@ class Frame:
         self.ram = view(self.ram_base, words[Engine.offset("ram_size") // WORD])
         self.namespace: dict[str, Any] = {
             **PYTHON_NAMES, "r8": self.record, "r16": self.record.cast("H"), "r32": self.record.cast("I"), "r64": self.r64,
-            "probe": self._probe(), "fault": self._fault(), "set_fault": memory.set_fault,
+            "probe": self._probe(), "set_fault": memory.set_fault,
         }
         for bits in FORMATS:
             self.namespace |= {f"get{bits}": self._get(bits), f"put{bits}": self._put(bits), f"read{bits}": self._read(bits),
@@ -117,16 +118,6 @@ class Frame:
                 memory.probe_slow(cpu, address, size)
 
         return probe
-
-    # --- faults
-    def _fault(self) -> Callable[[int, int, int], int]:
-        r64 = self.r64
-
-        def fault(_cpu: int, pc: int, rest: int) -> int:
-            r64[PC], r64[LEFT], r64[LEAVE] = pc, r64[LEFT] + rest & MASK64, int(Leave.FAULT)
-            return int(End.FAULT)
-
-        return fault
 
 
 def _unpack(bits: int) -> Callable[[memoryview, int], int]:

@@ -17,8 +17,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
-
 MXCSR_MASKS = 0x1F80                    # all six exceptions masked; also the value after reset (SDM vol. 1 10.2.3)
 MXCSR_FLAGS = 0x3F                      # sticky exception flags
 X87_CONTROL = 0x37F                     # the process's own control word: all masked, 64-bit precision, to nearest
@@ -67,6 +65,8 @@ def _function(asm: str, constraints: str, bits: int, widths: tuple[int, ...]) ->
         raise HostCodeError("host floating point and vector instructions need an x86-64 host")
     if len(widths) > _MAX_ARGS:
         raise HostCodeError(f"a snippet takes at most {_MAX_ARGS} arguments, this one has {len(widths)}: {asm!r}")
+    import llvmlite.binding as llvm     # here, so that guests without such code need no LLVM
+
     machine = _machine()
     try:
         module = llvm.parse_assembly(_source(asm, constraints, bits, widths))
@@ -105,6 +105,8 @@ def llvm_text(asm: str) -> str:
 
 @cache
 def _target() -> Any:
+    import llvmlite.binding as llvm
+
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
@@ -112,4 +114,6 @@ def _target() -> Any:
 
 
 def _machine() -> Any:
+    import llvmlite.binding as llvm
+
     return _target().create_target_machine(opt=1, cpu=llvm.get_host_cpu_name(), jit=True)

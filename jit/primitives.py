@@ -58,6 +58,13 @@ def _memset(destination: int, byte: int, size: int) -> int:
 PYTHON_FUNCTIONS: list[Any] = []       # reference back end: small "addresses" index this list
 
 
+def python_address(function: Any) -> int:
+    """An "address" at which word functions that CPython runs can call a Python function."""
+    if function not in PYTHON_FUNCTIONS:
+        PYTHON_FUNCTIONS.append(function)
+    return PYTHON_FUNCTIONS.index(function)
+
+
 def _call(address: int, *args: int) -> int:
     if address < len(PYTHON_FUNCTIONS):
         return PYTHON_FUNCTIONS[address](*args)

@@ -79,6 +79,10 @@ class WordFunction:
         """The rewritten source: what numba compiles, and what the cache is keyed by."""
         return ast.unparse(self.tree(reference=False)[0])
 
+    def replace_reference(self, function: Callable[..., int]) -> None:
+        """Let CPython run `function` instead: for what only makes sense compiled."""
+        self._reference = function
+
     def __call__(self, *args: int) -> int:
         if self._reference is None:
             tree, needs = self.tree(reference=True)

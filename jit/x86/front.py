@@ -82,6 +82,19 @@ class X86Front:
             self.missing.add(str(error))
             return self.undefined()
 
+    def instruction(self, code: bytes, pc: int, mode: int) -> tuple[FormCode, int] | None:
+        """The first instruction in `code`, which is at offset `pc` in CS, with numbers for operands, and its length; None where
+        there is none."""
+        insn = decode_insn(code, pc, mode, concrete=True)
+        if insn is None:
+            return None
+        builder = Builder(insn)
+        try:
+            return describe(builder, builder.build()), insn.length
+        except NoSemantics as error:
+            self.missing.add(str(error))
+            return self.undefined(), insn.length
+
     def first_length(self, code: bytes, mode: int) -> int:
         """Length of the first instruction."""
         insn = decode_insn(code, 0, mode, concrete=False)
@@ -108,7 +121,7 @@ def describe(builder: Builder, uops: list[Uop]) -> FormCode:
     exits: tuple[str | None, str | None] = (None, None)
     if last is not None and last.op in ENDS:
         flags |= TemplateFlag.ENDS
-        exits = _exits(last, uops)
+        exits = (None, None) if builder.insn.concrete else _exits(last, uops)
     for present, flag in ((builder.last, TemplateFlag.LAST), (builder.single, TemplateFlag.ALONE)):
         if present:
             flags |= flag

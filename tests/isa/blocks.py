@@ -14,7 +14,7 @@ BlockFunction = Callable[[int], int]
 
 
 def compile_block(steps: Sequence[Step], next_pc: int, number: int = 0) -> BlockFunction:
-    """A function of a CPU record's address.  `next_pc` is where control falls through to; `number` goes into cpu.where."""
+    """A function of a CPU record's address that returns an End.  `next_pc` is where control falls through to; `number` goes into cpu.where."""
     source = block_source(steps, next_pc)
     return lambda cpu: frame_of(cpu).bind(source)(cpu, number << 8)
 

@@ -135,6 +135,7 @@ class Machine:
         self.put("mxcsr", self.get("mxcsr") | hostcode.leave())
         if not (fault := self.get("fault")):
             return None
+        self.put("pc", pc)
         self.put("fault", 0)
         code_word = self.get("fault_code")
         return Fault(fault - 1, 0 if code_word == NO_ERROR_CODE else code_word, self.get("fault_address"))

@@ -6,9 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from jit import memory
-from jit.bytecode import Step
+from jit.bytecode import End, Step
 from jit.ir import Emitter, Slot
-from jit.state import Leave
 from tests.isa.blocks import compile_block
 from tests.isa.runner import Machine
 from jit.x86.state import X86, Vector
@@ -32,8 +31,8 @@ def step(describe: Callable[[Emitter], None], pc: int = 0x1000) -> Step:
     return Step(emitter.finish(), pc)
 
 
-def run(machine: Machine, *steps: Step, number: int = 0) -> None:
-    compile_block(steps, NEXT, number)(machine.cpu.address)
+def run(machine: Machine, *steps: Step, number: int = 0) -> int:
+    return compile_block(steps, NEXT, number)(machine.cpu.address)
 
 
 def increment(e: Emitter) -> None:
@@ -41,16 +40,15 @@ def increment(e: Emitter) -> None:
 
 
 def test_a_block_charges_its_instructions_and_falls_through(machine: Machine) -> None:
-    run(machine, step(increment), step(increment), step(increment))
+    assert run(machine, step(increment), step(increment), step(increment)) == End.GOTO0
     assert (machine.get("gpr.0"), machine.get("left"), machine.get("pc")) == (3, BUDGET - 3, NEXT)
-    assert machine.get("leave") == Leave.NEXT
 
 
 @pytest.mark.parametrize("left", (0, -1))
 def test_without_budget_nothing_runs(machine: Machine, left: int) -> None:
     machine.put("left", left)
-    run(machine, step(increment))
-    assert (machine.get("gpr.0"), machine.get("pc"), machine.get("leave")) == (0, 0x1000, Leave.HEAD)
+    assert run(machine, step(increment)) == End.HEAD
+    assert (machine.get("gpr.0"), machine.get("left")) == (0, left & (1 << 64) - 1)
 
 
 def test_the_last_instruction_of_a_budget_may_overdraw_it(machine: Machine) -> None:
@@ -77,14 +75,13 @@ def test_a_narrow_write_keeps_the_other_bytes(machine: Machine) -> None:
     assert machine.get("gpr.0") == 0x1122_3344_5566_AA88
 
 
-def test_a_fault_leaves_at_its_instruction_and_gives_the_rest_of_the_budget_back(machine: Machine) -> None:
+def test_a_fault_leaves_at_its_instruction_and_says_where(machine: Machine) -> None:
     def faults(e: Emitter) -> None:
         e.put(RAX, e.const(0x55, 64))
         e.put(RCX, e.load(e.const(machine.layout.hole, 64), 64))
 
-    run(machine, step(increment), step(faults, 0x1003), step(increment, 0x1007), number=7)
+    assert run(machine, step(increment), step(faults, 0x1003), step(increment, 0x1007), number=7) == End.FAULT
     assert (machine.get("gpr.0"), machine.get("gpr.1")) == (1, 0)
-    assert (machine.get("pc"), machine.get("left"), machine.get("leave")) == (0x1003, BUDGET - 1, Leave.FAULT)
     assert machine.get("where") == 7 << 8 | 1
     assert (machine.get("fault"), machine.get("fault_address")) == (Vector.PF + 1, machine.layout.hole)
 
@@ -120,9 +117,9 @@ def test_a_wide_store_that_faults_in_its_second_half_changes_nothing(machine: Ma
     assert memory.load_slow(machine.cpu.address, at, 8) == 0
 
 
-@pytest.mark.parametrize("taken, pc", ((1, 0x3000), (0, 0x4000)))
-def test_a_branch_chooses_its_target(machine: Machine, taken: int, pc: int) -> None:
-    run(machine, step(lambda e: e.branch(e.const(taken, 1), e.const(0x3000, 64), e.const(0x4000, 64))))
+@pytest.mark.parametrize("taken, pc, end", ((1, 0x3000, End.GOTO0), (0, 0x4000, End.GOTO1)))
+def test_a_branch_chooses_its_target(machine: Machine, taken: int, pc: int, end: End) -> None:
+    assert end == run(machine, step(lambda e: e.branch(e.const(taken, 1), e.const(0x3000, 64), e.const(0x4000, 64))))
     assert machine.get("pc") == pc
 
 
@@ -131,7 +128,7 @@ def test_leave_keeps_the_pc_that_was_set(machine: Machine) -> None:
         e.put_now(Slot(X86.offset("pc")), e.const(0x1234, 64))
         e.leave()
 
-    run(machine, step(leave))
+    assert run(machine, step(leave)) == End.LEAVE
     assert machine.get("pc") == 0x1234
 
 
