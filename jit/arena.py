@@ -5,6 +5,7 @@ The arena lies below 2 GiB, so that 32-bit relocations reach everything in it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import struct
 
@@ -15,8 +16,11 @@ class Arena:
     """`size` bytes that are readable, writable and executable.  Raises OSError where the host forbids that."""
 
     def __init__(self, size: int):
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT
-        self.map = mmap.mmap(-1, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        try:
+            self.map = _map_low(size)
+        except OSError:
+            gc.collect()                # engines that are garbage still hold theirs, and there is only 2 GiB of such memory
+            self.map = _map_low(size)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
         self.size, self.next = size, self.base
 
@@ -29,6 +33,11 @@ class Arena:
 
     def reserve(self, size: int) -> int:
         return self.put(bytes(size))
+
+
+def _map_low(size: int) -> mmap.mmap:
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT
+    return mmap.mmap(-1, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 
 
 # push rbp; mov rbp, rsp; push rcx, rdx, rsi, rdi, r8-r11; and rsp, -16; mov rax, imm64; call rax

@@ -59,11 +59,6 @@ def test_an_instruction_on_one_register_twice_does_not_read_it() -> None:
     assert "get" not in {uop.op for uop in describe("31c0", 64).uops}       # xor eax, eax
 
 
-@pytest.mark.parametrize("code, shadow", (("8ed0", True), ("17", True), ("8ed8", False), ("fb", True), ("fa", False)))
-def test_loads_of_ss_and_sti_hold_interrupts_off_for_one_instruction(code: str, shadow: bool) -> None:
-    assert describe(code, 32).shadow is shadow
-
-
 def test_a_block_ends_where_modes_or_mappings_may_change() -> None:
     for code in ("0f22c0", "8ed8", "0f30", "cf", "fb", "9d"):
         assert describe(code, 64).uops[-1].op == "leave", code
