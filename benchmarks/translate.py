@@ -18,7 +18,7 @@ from elftools.elf.elffile import ELFFile
 from rich.table import Table
 
 from benchmarks import common
-from jit import runtime
+from jit import backends, runtime
 from jit.engine import Engine, Vcpu
 from jit.x86.front import X86Front
 from jit.x86.state import CodeSize, Mode
@@ -58,7 +58,7 @@ class Translator:
 
     def __init__(self, text: bytes):
         size = LOAD_AT + len(text) + common.MIB
-        self.engine = Engine(X86Front(), size, refuse_callback, runtime.show_progress)
+        self.engine = Engine(X86Front(), size, refuse_callback, backends.show_progress)
         self.engine.map_ram(0, 0, size)
         self.engine.ram[LOAD_AT : LOAD_AT + len(text)] = np.frombuffer(text, np.uint8)
         self.vcpu = self.engine.add_cpu()
@@ -67,7 +67,7 @@ class Translator:
         self.host = int(self.engine.words["ram"]) + LOAD_AT
         self.size = len(text)
         stages = import_module(STAGES_MODULE)
-        self.library = runtime.load([*self.engine.front.modules, STAGES_MODULE], runtime.show_progress)
+        self.library = runtime.load([*self.engine.front.modules, STAGES_MODULE], backends.show_progress)
         self.stages = list(stages.Stage)
 
     def call(self, name: str, *more: int) -> int:

@@ -8,6 +8,7 @@ They differ in nothing that a guest could see: same blocks, same instruction cou
 """
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -23,3 +24,11 @@ def find(name: str) -> Callable[..., Any]:
         raise ValueError(f"there is no back end {name!r}; choose one of {', '.join(BACKENDS)}")
     module, _, attribute = BACKENDS[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def show_progress(done: int, total: int) -> None:
+    """A progress line on stderr for the first build; a few lines where that is no terminal."""
+    if sys.stderr.isatty():
+        print(f"\rbuilding the runtime library: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+    elif done == total or done % 100 == 0:
+        print(f"building the runtime library: {done} of {total}", file=sys.stderr, flush=True)

@@ -6,7 +6,6 @@ and optimises the lot once, and emits one object.  A warm start never imports nu
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -16,9 +15,9 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from jit import cache
+from jit.backends import Progress
 from jit.words import REGISTRY, WordFunction
 
-Progress = Callable[[int, int], None]
 # What functions are made of besides their own files: the rewriter, the primitives, the layouts and constants of records.
 _SHARED_SOURCES = sorted(str(p) for p in Path(__file__).parent.glob("**/state.py")) + [
     str(Path(__file__).parent / name) for name in ("words.py", "primitives.py", "numba_primitives.py", "stencil.py")]
@@ -161,11 +160,3 @@ def initialize_llvm() -> None:
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
         _ready = True
-
-
-def show_progress(done: int, total: int) -> None:
-    """A progress line on stderr for the first build; a few lines where that is no terminal."""
-    if sys.stderr.isatty():
-        print(f"\rbuilding the runtime library: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif done == total or done % 100 == 0:
-        print(f"building the runtime library: {done} of {total}", file=sys.stderr, flush=True)

@@ -18,9 +18,11 @@ from emu.cpu_models.option import Global
 from emu.cpu_models.cpu import warn_on_stderr
 from emu.devices.rtc import DEFAULT_DATE
 from emu.qmp.machine_api import Identity
+from jit import backends
 from machines.topology import SmpConfig, SmpRules, TopologyError
 
 DEFAULT_CPU = "qemu64"
+BACKEND_VARIABLE = "NUMACHINE_BACKEND"  # what a command line without -accel ...,backend= gets
 MEMORY_GRANULE = 8192  # bytes; -m is rounded up to it
 MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name, less the PCI hole
 
@@ -28,7 +30,7 @@ MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name
 @dataclass
 class PcConfig:
     """Sizes in bytes; `cpu` is a model with features as in -cpu; `rtc` the date at power-on.  Kernel and initrd are files,
-    or their contents."""
+    or their contents.  `backend` names who runs guest code (jit/backends.py)."""
 
     memory: int = 128 << 20
     smp: SmpConfig = field(default_factory=lambda: SmpConfig.parse("1"))
@@ -41,6 +43,7 @@ class PcConfig:
     devices: Sequence[DeviceOption] = ()
     debug_exit: tuple[int, int] | None = None
     acpi: bool = True
+    backend: str = backends.DEFAULT
     identity: Identity = Identity()
     rtc: datetime = DEFAULT_DATE
     realtime: bool = False
@@ -71,6 +74,7 @@ def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) 
     return PcConfig(
         options.memory, parse_smp(options.smp, rules, options.warn), options.cpu or DEFAULT_CPU, options.globals,
         _readable(options.kernel), _readable(options.initrd), options.append, serials, options.devices, acpi=options.acpi,
+        backend=options.backend or os.environ.get(BACKEND_VARIABLE) or backends.DEFAULT,
         identity=Identity(options.name, options.uuid), rtc=_rtc_date(options), realtime=True, no_reboot=options.no_reboot,
         no_shutdown=options.no_shutdown, warn=options.warn)  # fmt: skip
 

@@ -19,7 +19,7 @@ from emu.qmp.machine_api import ChardevInfo, Context, Identity
 from emu.qmp.run_state import RunControl
 from emu.qmp.transport import Poller
 from emu.scheduler import Scheduler
-from jit import runtime
+from jit import backends
 from jit.engine import Engine, Statistics, Vcpu
 from jit.state import Call
 from machines import api
@@ -43,10 +43,10 @@ class Machine:
     vcpus: Mapping[int, Any]
 
     def __init__(self, ram_size: int, *, realtime: bool = False, identity: Identity | None = None,
-                 no_reboot: bool = False, no_shutdown: bool = False) -> None:  # fmt: skip
+                 no_reboot: bool = False, no_shutdown: bool = False, backend: str = backends.DEFAULT) -> None:  # fmt: skip
         self.ram_size, self.identity = ram_size, identity or Identity()
         self.io, self.bus = AddressSpace("io", IO_SPACE), AddressSpace("memory", MEMORY_SPACE)
-        self.engine = self._make_engine()
+        self.engine = self._make_engine(backend)
         self.scheduler = Scheduler(realtime)
         self.clock = self.scheduler.clock
         self.events = EventHub()
@@ -63,9 +63,9 @@ class Machine:
         self.break_points = api.BreakPoints(self)
         self._reset_wanted = False
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, backend: str) -> Engine:
         try:
-            return Engine(self.front(), self.mapping_size(self.ram_size), self._called, runtime.show_progress)
+            return Engine(self.front(), self.mapping_size(self.ram_size), self._called, backends.show_progress, backend=backend)
         except (OSError, MemoryError) as error:
             if isinstance(error, OSError) and error.filename is not None:
                 raise

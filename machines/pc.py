@@ -62,7 +62,8 @@ class X86Pc(PcBoot, MonitorApi):
     def __init__(self, config: PcConfig | None = None, **options: Any) -> None:
         self.config = config or from_keywords(options, self.smp_rules)
         super().__init__(self.config.memory, realtime=self.config.realtime, identity=self.config.identity,
-                         no_reboot=self.config.no_reboot, no_shutdown=self.config.no_shutdown)  # fmt: skip
+                         no_reboot=self.config.no_reboot, no_shutdown=self.config.no_shutdown,
+                         backend=self.config.backend)  # fmt: skip
         self.memory = GuestMemory(self.engine, self.config.memory, self.pci_hole)
         self.make_cpu_plug()
         self._make_interrupt_controllers()

@@ -57,6 +57,7 @@ class Options:
     machine: str = ""  # full name, for instance pc-i440fx-7.2
     machine_properties: dict[str, str] = field(default_factory=dict)
     cpu: str | None = None
+    backend: str = ""  # of the engine, see jit/backends.py
     smp: str = ""
     memory: int = DEFAULT_MEMORY
     kernel: str | None = None
@@ -190,7 +191,7 @@ def _machine_property(options: Options, name: str, value: str) -> None:
 
 
 def _accelerator(names: list[str]) -> None:
-    if "tcg" in names:
+    if set(names) & {"tcg", "numachine"}:
         return
     if set(names) & {"kvm", "hvf", "whpx", "xen", "nvmm", "hax"}:
         raise OptionError(f"{names[0]} is not available: numachine emulates the processor itself; use -accel tcg or "
@@ -198,9 +199,19 @@ def _accelerator(names: list[str]) -> None:
     raise OptionError(f"invalid accelerator {names[0]}")
 
 
-@option("accel", "name", "accelerator; the only one is tcg")
+@option("accel", "name[,backend=native|bytecode|numba]", "accelerator: tcg or numachine, and who runs guest code")
 def _accel(options: Options, value: str) -> None:
-    _accelerator([key_values(value, "accel")["accel"]])
+    given = key_values(value, "accel")
+    _accelerator([given["accel"]])
+    options.backend = _backend(given.get("backend", options.backend))
+
+
+def _backend(name: str) -> str:
+    from jit import backends
+
+    if name and name not in backends.BACKENDS:
+        raise OptionError(f"there is no back end '{name}'; choose one of {', '.join(backends.BACKENDS)}")
+    return name
 
 
 @option("enable-kvm", "", "not available")
