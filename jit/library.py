@@ -21,8 +21,8 @@ from jit.stencil import CONSTANT, ENTRIES, STUBS, Code, compile_module, stub_mod
 from jit.words import REGISTRY
 from jit.x86.front import PAIR
 
-TEMPLATES, FORMS = 16384, 65536
-CODE_POOL, RELOCATION_POOL = 24 << 20, 600_000
+TEMPLATES, CODE_POOL, RELOCATION_POOL = 8192, 4 << 20, 200_000      # at first; they grow
+FORMS = 1 << 18                         # of the hash table, which must stay half empty
 CONSTANT_POOL = 512 << 10
 
 
@@ -112,6 +112,8 @@ class StencilLibrary:
 
     def _enter(self, entry: Any) -> int:
         key, _, _, (flags, exits, codes, constants) = entry
+        if self.count >= FORMS // 2:
+            raise MemoryError(f"the guest uses more than {FORMS // 2} forms of instructions; no honest program does")
         base = self._add_constants(constants)
         number = self._template([Code(*code) for code in codes], flags, exits, base)
         slot = key & (FORMS - 1)
@@ -147,6 +149,7 @@ class StencilLibrary:
 
     def _template(self, codes: list[Code], flags: int, exits: tuple[int, ...], constants: int) -> int:
         number, self.count = self.count, self.count + 1
+        self.templates = self._grown(self.templates, "templates", self.count)
         row = self.templates[number]
         row["flags"], row["exits"] = flags, exits
         for i in range(2):
@@ -157,6 +160,8 @@ class StencilLibrary:
 
     def _put(self, code: Code, constants: int) -> tuple[int, ...]:
         at, first = self._code_used, self._relocations_used
+        self.code = self._grown(self.code, "stencil_code", at + len(code.text))
+        self.relocations = self._grown(self.relocations, "relocations", first + len(code.relocations))
         self.code[at:at + len(code.text)] = np.frombuffer(code.text, np.uint8)
         for i, (place, kind, number, addend) in enumerate(code.relocations):
             if number == CONSTANT:
@@ -165,6 +170,16 @@ class StencilLibrary:
         self._code_used += len(code.text)
         self._relocations_used += len(code.relocations)
         return at, len(code.text), int(code.droppable), first, len(code.relocations)
+
+
+    def _grown(self, array: np.ndarray, word: str, needed: int) -> np.ndarray:
+        """The array, or a larger copy that has room for `needed` items; compiled code finds it through the ENGINE record."""
+        if needed <= len(array):
+            return array
+        larger = np.zeros(max(2 * len(array), needed), array.dtype)
+        larger[:len(array)] = array
+        self.words[word] = larger.ctypes.data
+        return larger
 
 
 def _sources() -> str:

@@ -6,10 +6,12 @@ from random import Random
 
 import pytest
 
+from jit import cache
 from jit.engine import Vcpu
 from jit.native import FIXED_SIZE
 from jit.state import Call, Exit, TlbFlag
 from jit.translate import BLOCK_ROOM, MAX_INSNS
+from jit.x86.front import X86Front
 from jit.x86.state import Flag, Vector
 from tests.jit.guest import CODE, DATA, EVERY, MMIO, OTHER_CODE, RAM_SIZE, SPARE, WINDOW, WRITABLE, Guest
 
@@ -174,6 +176,18 @@ def test_a_flush_keeps_the_other_vcpus_running() -> None:
     assert guest.engine.statistics().cache_flushes > 5
     assert abs(guest["rbx"] - 30 * 1000 / 4) < 30
     assert int(other.state["gpr"][3]) > 0
+
+
+def test_the_library_of_stencils_grows_while_the_guest_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("TEMPLATES", 16), ("CODE_POOL", 64), ("RELOCATION_POOL", 8)):
+        monkeypatch.setattr(f"jit.library.{name}", size)
+    monkeypatch.setattr(X86Front, "listed_forms", lambda _: [])
+    monkeypatch.setattr("jit.cache.read", lambda kind, name, read=cache.read: None if kind == "stencils" else read(kind, name))
+    monkeypatch.setattr("jit.cache.write", lambda *_: None)
+    guest = Guest()
+    guest.code("mov ecx, 3; xor ebx, ebx; top: add ebx, ecx; imul eax, ebx, 3; dec ecx; jne top; ror rax, 3; sub al, 2; hlt")
+    assert guest.halts()["rbx"] == 6
+    assert guest.engine.statistics().forms > 16
 
 
 # --- memory
