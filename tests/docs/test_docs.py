@@ -1,11 +1,12 @@
 """The documents stay true: what they name exists, what they quote is in the tree, what they tell to type is understood.
 
 `path:function` names a function, class, method or constant (a label in assembly); `<!-- from path -->` before a block says that
-its lines are in that file, in this order.
+its lines are in that file, in this order, and `<!-- from numachine demo -->` that the demo prints them.
 """
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import shlex
@@ -14,9 +15,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from emu.cli.options import EarlyExit, parse
 from emu.qmp import COMMANDS
+from machines import demo
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
@@ -24,7 +27,7 @@ PACKAGES = "jit|emu|acpi|machines|tests|benchmarks|docs|tools"
 REFERENCE = re.compile(r"`((?:\w+/)+\w+\.(?:py|s)):([A-Za-z_][\w.]*)`")
 PATH = re.compile(rf"(?<![\w/.-])((?:{PACKAGES})/[\w/.*-]*\w)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-BLOCK = re.compile(r"(?:<!-- from (\S+) -->\n+)?^ *```(\w*)\n(.*?)^ *```", re.M | re.S)
+BLOCK = re.compile(r"(?:<!-- from (.+?) -->\n+)?^ *```(\w*)\n(.*?)^ *```", re.M | re.S)
 
 
 def text_of(document: Path) -> str:
@@ -115,7 +118,8 @@ def anchors(document: Path) -> list[str]:
 
 
 # --- what is quoted
-QUOTES = every(lambda document: [f"{path}\n{body}" for path, _, body in BLOCK.findall(text_of(document)) if path])
+DEMO = "numachine demo"
+QUOTES = every(lambda document: [f"{place}\n{body}" for place, _, body in BLOCK.findall(text_of(document)) if place and place != DEMO])
 
 
 @over(QUOTES)
@@ -133,6 +137,21 @@ def squeezed(text: str) -> list[str]:
 
 def test_there_are_quotes() -> None:
     assert len(QUOTES) >= 5
+
+
+def without_time(line: str) -> str:
+    return re.sub(r"^ *\d+\.\d{3} ", "", line)
+
+
+def test_a_timeline_is_what_the_demo_prints() -> None:
+    screen = Console(file=io.StringIO(), width=120)
+    assert demo.main([], lambda: screen) == 0
+    assert isinstance(screen.file, io.StringIO)
+    printed = iter([without_time(line) for line in squeezed(screen.file.getvalue())])
+    quoted = [body for place, _, body in BLOCK.findall(text_of(ROOT / "docs/HOTPLUG.md")) if place == DEMO]
+    assert quoted
+    for line in squeezed(quoted[0]):
+        assert without_time(line) in printed, f"the demo does not go on with {line!r}"
 
 
 # --- what is to be typed
