@@ -1,0 +1,64 @@
+"""Linux takes CPUs that arrive and lets them go, through its ACPI code alone."""
+
+from __future__ import annotations
+
+RUN_ON = "taskset {mask:x} sh -c 'cut -d\" \" -f39 /proc/self/stat'"
+
+
+def free_slot(vm):
+    return next(entry for entry in vm.qmp.query_hotpluggable_cpus() if "qom-path" not in entry)
+
+
+def bring_online(shell, cpu):
+    assert shell.run(f"echo 1 > /sys/devices/system/cpu/cpu{cpu}/online") == ""
+
+
+def test_cpu_add_until_a_process_runs_there(linux):
+    vm, shell = linux()
+    assert shell.run("nproc") == "1"
+    vm.qmp.cpu_add(id=1)
+    assert vm.qmp.wait("ACPI_DEVICE_OST")["data"]["info"]["status"] == 0
+    bring_online(shell, 1)
+    assert shell.run("nproc") == "2"
+    assert shell.run(RUN_ON.format(mask=2)) == "1"
+    before = vm.cpus[1].retired
+    shell.run("taskset 2 sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done'")
+    assert vm.cpus[1].retired - before > 1_000_000
+
+
+def test_device_add_with_the_listed_properties_and_device_del(linux):
+    vm, shell = linux()
+    entry = free_slot(vm)
+    vm.qmp.device_add(driver=entry["type"], id="c2", **entry["props"])
+    slot = str(vm.slots.slot_of(vm.slots[3].cpu).index)
+    assert vm.qmp.wait("ACPI_DEVICE_OST")["data"]["info"] == {
+        "device": "c2", "slot": slot, "slot-type": "CPU", "source": 1, "status": 0}  # fmt: skip
+    bring_online(shell, 1)
+    assert shell.run("nproc") == "2"
+    vm.qmp.device_del(id="c2")
+    assert vm.qmp.wait("DEVICE_DELETED", device="c2")["data"]["path"] == "/machine/peripheral/c2"
+    assert shell.run("nproc") == "1"
+    assert vm.qmp.query_acpi_ospm_status()[3] == {"slot": "3", "slot-type": "CPU", "source": 3, "status": 0}
+    assert len(vm.cpus) == 1
+
+
+def test_slot_can_be_used_again(linux):
+    vm, shell = linux()
+    for round in range(3):
+        vm.qmp.cpu_add(id=2)
+        vm.qmp.wait("ACPI_DEVICE_OST", source=1, status=0)
+        bring_online(shell, 1)
+        assert shell.run(RUN_ON.format(mask=2)) == "1"
+        vm.qmp.device_del(id=vm.slots[2].cpu.path)
+        vm.qmp.wait("DEVICE_DELETED")
+        assert shell.run("cat /sys/devices/system/cpu/online") == "0"
+
+
+def test_all_cpus_of_a_second_socket(linux):
+    vm, shell = linux(smp="2,sockets=2,cores=2,maxcpus=4")
+    for slot in (2, 3):
+        vm.qmp.cpu_add(id=slot)
+        vm.qmp.wait("ACPI_DEVICE_OST", source=1, status=0)
+        bring_online(shell, slot)
+    assert shell.run("cat /sys/devices/system/cpu/cpu3/topology/physical_package_id") == "1"
+    assert shell.run("nproc") == "4"
