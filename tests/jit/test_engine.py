@@ -20,9 +20,9 @@ LOOP = "mov ecx, 100; top: dec ecx; jne top; hlt"
 LOOP_INSTRUCTIONS = 1 + 100 * 2 + 1
 
 
-@pytest.fixture
-def guest() -> Guest:
-    return Guest()
+@pytest.fixture(params=("native", "bytecode"))
+def guest(request: pytest.FixtureRequest) -> Guest:
+    return Guest(backend=request.param)
 
 
 # --- budgets
@@ -364,7 +364,9 @@ def test_an_interrupt_from_the_keyboard_in_a_callback_reaches_the_caller(guest: 
 
 
 @pytest.mark.parametrize("text", ("inc ebx; hlt", "cmp ebx, 5; je on; inc ebx; on: hlt"))
-def test_an_exception_while_a_form_is_built_leaves_the_guest_as_it_was(guest: Guest, text: str) -> None:
+def test_an_exception_while_a_form_is_built_leaves_the_guest_as_it_was(text: str) -> None:
+    guest = Guest()
+
     def fail(*_: object) -> None:
         raise LookupError("no template")
 

@@ -12,9 +12,9 @@ NEW = 0x1_8000                          # bytes of `mov ebx, 7; hlt` and some mo
 MOV_EBX_7_HLT = bytes.fromhex("bb07000000f4")
 
 
-@pytest.fixture
-def guest() -> Guest:
-    return Guest()
+@pytest.fixture(params=("native", "bytecode"))
+def guest(request: pytest.FixtureRequest) -> Guest:
+    return Guest(backend=request.param)
 
 
 # --- the guest's own stores; RDI points at `mov ebx, 1; hlt` behind them
