@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jit.state import (
-    BLOCK, ENGINE, JUMP_ENTRIES, JUMP_ENTRY, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, common_fields,
+    BLOCK, DEAD_BIAS, ENGINE, JUMP_ENTRIES, JUMP_ENTRY, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, REGION, common_fields,
 )
 from jit.words import Layout, word_function
 
@@ -16,6 +16,7 @@ MMU_LIMIT = 3                           # soft TLBs of a record: every guest ISA
 Cpu = Layout("Cpu", np.dtype(common_fields(MMU_LIMIT)))     # the prefix of every guest's record
 Engine = Layout("Engine", ENGINE)
 Block = Layout("Block", BLOCK)
+Region = Layout("Region", REGION)
 LINE = 7
 PAGE_MASK = PAGE_SIZE - 1
 BLOCK_SIZE = BLOCK.itemsize
@@ -171,8 +172,23 @@ def kill(engine: Engine, number):
     unlink_page(engine, number, block.ram >> PAGE_BITS)
     if block.ram2 != NO_PAGE:
         unlink_page(engine, number, block.ram2 >> PAGE_BITS)
+    if block.in_region:
+        drop_regions(engine, number)
     patch_jump(block.code, block.cold)
     block.cold = 0
+    return 0
+
+
+@word_function
+def drop_regions(engine: Engine, number):
+    """No region that has block `number` is entered again, and one that is running leaves at its next block."""
+    for i in range(engine.region_count):
+        region: Region = engine.regions + i * REGION.itemsize
+        for k in range(region.count):
+            if load32(region.members + k * 4) == number:
+                store64(region.code, region.original)
+                store64(region.dead, DEAD_BIAS)
+                region.count = 0
     return 0
 
 
@@ -204,6 +220,7 @@ def flush_cache(engine: Engine):
     memset(engine.code_lines, 0, (engine.ram_size >> PAGE_BITS) * 4)
     engine.block_count = 1
     engine.offset_count = 0
+    engine.region_count = 0
     engine.arena_next = engine.arena_start
     engine.generation += 1
     return flush_all_jumps(engine)

@@ -43,6 +43,9 @@ class Statistics:
     forms: int                          # instruction forms with a template
     forms_built: int                    # of those, compiled in this process (not from the disk cache)
     instructions: int                   # retired, all vCPUs
+    regions: int = 0                    # loops that were compiled as a whole, or loaded, and entered into the code cache
+    regions_built: int = 0              # of those, compiled in this process
+    regions_rejected: int = 0           # hot blocks that are no loop a region can be made of
 
 
 class Vcpu:
@@ -119,12 +122,13 @@ class Vcpu:
 
 
 class Engine:
-    """Guest RAM, code cache and vCPUs of one machine.  `backend` says who runs guest code: jit/backends.py."""
+    """Guest RAM, code cache and vCPUs of one machine.  `backend` says who runs guest code: jit/backends.py; `regions`,
+    whether the native one compiles hot loops a second time (jit/region.py)."""
 
     def __init__(self, front: Any, ram_size: int, callback: Handler, progress: backends.Progress | None = None,
-                 arena_size: int = ARENA_SIZE, backend: str = backends.DEFAULT):
+                 arena_size: int = ARENA_SIZE, backend: str = backends.DEFAULT, regions: bool = True):
         make_backend = backends.find(backend)
-        self.front, self.handler = front, callback
+        self.front, self.handler, self.regions = front, callback, regions
         self.error: BaseException | None = None
         self.ram_size = -(-ram_size // PAGE_SIZE) * PAGE_SIZE
         self._ram_map = mmap.mmap(-1, self.ram_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -15,13 +15,15 @@ from jit.arena import Arena, trampoline
 from jit.codecache import Engine as EngineLayout
 from jit.glue import glue_module
 from jit.library import PAIR, StencilLibrary
-from jit.state import Call
+from jit.region import Regions
+from jit.state import Call, Exit
 from jit.translate import UNDEFINED, WORK_SIZE
 
 if TYPE_CHECKING:
     from jit.engine import Engine, Vcpu
 
 FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
+BUDGET = int(Exit.BUDGET)
 NEW_FORM, NEW_PAIR = int(Call.NEW_FORM), int(Call.NEW_PAIR)
 
 
@@ -42,6 +44,7 @@ class Native:
         self.helpers = self._bind_helpers()
         self.words["arena_start"] = self.words["arena_next"] = self.arena.base + FIXED_SIZE
         self.words["arena_end"] = self.arena.base + arena_size
+        self.regions = Regions(self) if engine.regions else None
 
     def _bind_decoders(self) -> None:
         import capstone
@@ -80,7 +83,11 @@ class Native:
     # --- running
     def enter(self, vcpu: Vcpu) -> int:
         """Run until an Exit."""
-        return self._guarded(vcpu.address, self._run)
+        start = vcpu.now
+        reason = self._guarded(vcpu.address, self._run)
+        if self.regions and reason == BUDGET:
+            self.regions.slice_ended(vcpu, vcpu.now - start)
+        return reason
 
     def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
         if call not in (NEW_FORM, NEW_PAIR):
@@ -98,7 +105,7 @@ class Native:
         """Its part of jit.engine.Statistics."""
         w: Any = self.words
         return {"code_bytes": int(w["arena_next"] - w["arena_start"]), "forms": self.stencils.count,
-                "forms_built": self.stencils.built}
+                "forms_built": self.stencils.built, **(self.regions.statistics() if self.regions else {})}
 
     def save(self) -> None:
         """Keep what was compiled for the next start."""

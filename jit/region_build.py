@@ -16,6 +16,7 @@ from jit.lower import ARGUMENT_REGISTERS, CLOBBERS, HOLE, MOSTLY, RARELY, VECTOR
 from jit.region_shape import BlockCode, Rejected, Shape
 from jit.state import NO_ERROR_CODE, Counter, Leave
 from jit.translate import tlb_offset
+from jit.words import Layout
 
 HELPER = "T_"                           # symbols of runtime functions' trampolines
 EXIT = "X"                              # ... of ways on to blocks outside, by number
@@ -25,9 +26,9 @@ WRITE_BACK, RELOAD = "<write back>", "<reload>"             # lines that close()
 class RegionFunction(Function):
     """Lowers a region; `exits` holds the pcs outside that it goes to, in the order of their symbols."""
 
-    def __init__(self, module: Module, shape: Shape, front: Any):
-        super().__init__(module, "region", front.layout, Helpers())
-        self.shape, self.front = shape, front
+    def __init__(self, module: Module, shape: Shape, layout: Layout, isa: Any):
+        super().__init__(module, "region", layout, Helpers())
+        self.shape, self.isa = shape, isa
         self.number = {block.pc: i for i, block in enumerate(shape.blocks)}
         self.exits: dict[int, int] = {}
         self.slots: dict[int, int] = {}                     # record offset -> size, of those in SSA
@@ -70,12 +71,12 @@ class RegionFunction(Function):
         self._head(number, block)
         at = 0
         for self.index in range(block.insns):
-            step = self.front.instruction(block.code[at:], block.pc + at, block.mode, flags, values, self.constants)
+            step = self.isa.instruction(block.code[at:], block.pc + at, block.mode, flags, values, self.constants)
             if step is None:
                 raise Rejected("an instruction without semantics")
             for uop in step.uops:
                 self.lower(uop)
-            opaque = any(u.op == "call" and u.data[0] not in self.front.pure_helpers for u in step.uops)
+            opaque = any(u.op == "call" and u.data[0] not in self.isa.PURE_HELPERS for u in step.uops)
             flags, values, at = None if opaque else step.flags, step.count, at + step.length
         if at != len(block.code):
             raise Rejected("blocks changed")
@@ -101,11 +102,10 @@ class RegionFunction(Function):
             counter = f"statistics.{int(Counter.REGION_SLICES)}"
             self.store_field(counter, self.emit(f"add i64 {self.load_field(counter)}, 1"))
             self.lines.append("ret void")
-        for pc, number in self.exits.items():
+        for number in self.exits.values():
             self.label(f"exit{number}")
             self._synchronize()
             self.tail_call(f"{EXIT}{number}")
-            del pc
         for label, write in self._faults:
             self.label(label)
             if write:
@@ -113,7 +113,7 @@ class RegionFunction(Function):
             self.tail_call("FAULT")
 
     def close(self) -> None:
-        entry = ["%left = alloca i64", *(f"{name(at)} = alloca {slot_type(size)}" for at, size in self.slots.items())]
+        entry = ["%left = alloca i64", *(f"{slot_name(at)} = alloca {slot_type(size)}" for at, size in self.slots.items())]
         body, self.lines = self.lines, entry
         self._reload()
         self.lines += [f"store i64 {self.load_field('left')}, ptr %left", "br label %head0"]
@@ -131,7 +131,7 @@ class RegionFunction(Function):
         """The SSA slot that [slot, slot + bits) is in, and the distance from its start in bits; None for plain memory."""
         assert isinstance(slot.offset, int)
         at = slot.offset + slot.displacement
-        for start, size, count in self.front.region_slots:
+        for start, size, count in self.isa.SLOTS:
             if start <= at < start + size * count:
                 inside = (at - start) % size
                 if inside * 8 + bits > size * 8 or (size == 16 and inside * 8 % bits):
@@ -146,7 +146,7 @@ class RegionFunction(Function):
             return super()._get(uop)
         at, shift = home
         size = self.slots[at] * 8
-        whole = self.emit(f"load {slot_type(self.slots[at])}, ptr {name(at)}")
+        whole = self.emit(f"load {slot_type(self.slots[at])}, ptr {slot_name(at)}")
         if uop.bits == size:
             return self.define_loaded(uop, whole)
         if size == 128:
@@ -163,14 +163,14 @@ class RegionFunction(Function):
             return super()._put(uop)
         at, shift = home
         self.written.add(at)
-        self.lines.append(f"store {self._merged(at, shift, value)}, ptr {name(at)}")
+        self.lines.append(f"store {self._merged(at, shift, value)}, ptr {slot_name(at)}")
 
     def _merged(self, at: int, shift: int, value: Value) -> str:
         """The whole slot with `value` put in its place, and its type."""
         size, kind = self.slots[at] * 8, slot_type(self.slots[at])
         if value.bits == size:
             return self.stored(value)
-        whole = self.emit(f"load {kind}, ptr {name(at)}")
+        whole = self.emit(f"load {kind}, ptr {slot_name(at)}")
         if size == 128:
             lanes = lanes_type(value.bits)
             old = self.emit(f"bitcast {VECTOR} {whole} to {lanes}")
@@ -190,13 +190,13 @@ class RegionFunction(Function):
     def _write_back(self) -> None:
         for at in sorted(self.written):
             kind = slot_type(self.slots[at])
-            value = self.emit(f"load {kind}, ptr {name(at)}")
+            value = self.emit(f"load {kind}, ptr {slot_name(at)}")
             self.lines.append(f"store {kind} {value}, ptr {self.record(at)}, align 8")
 
     def _reload(self) -> None:
         for at, size in sorted(self.slots.items()):
             value = self.emit(f"load {slot_type(size)}, ptr {self.record(at)}, align 8")
-            self.lines.append(f"store {slot_type(size)} {value}, ptr {name(at)}")
+            self.lines.append(f"store {slot_type(size)} {value}, ptr {slot_name(at)}")
 
     # --- the budget
     def _dead(self) -> str:
@@ -207,7 +207,8 @@ class RegionFunction(Function):
         self.store_field("left", self.emit(f"add i64 {self.emit('load i64, ptr %left')}, {self._dead()}"))
 
     def _load_left(self) -> None:
-        self.lines.append(f"store i64 {self.emit(f'sub i64 {self.load_field('left')}, {self._dead()}')}, ptr %left")
+        left = self.load_field("left")
+        self.lines.append(f"store i64 {self.emit(f'sub i64 {left}, {self._dead()}')}, ptr %left")
 
     def _synchronize(self) -> None:
         """Everything back into the record, before control leaves the region."""
@@ -222,7 +223,7 @@ class RegionFunction(Function):
         return f"add (i64 {self.hole(f'block{self.block}')}, i64 {self.index})"
 
     def call_helper(self, name: str, args: list[str], faults: bool, cold: bool = True) -> str:
-        pure = name in self.front.pure_helpers
+        pure = name in self.isa.PURE_HELPERS
         self._store_left()
         self.store_field("where", self.where())
         if not pure:
@@ -284,7 +285,7 @@ class RegionFunction(Function):
         super()._leave(uop)
 
 
-def name(at: int) -> str:
+def slot_name(at: int) -> str:
     """The alloca of a slot."""
     return f"%s{at}"
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jit.state import BLOCK, NO_PAGE, PAGE_BITS, PAGE_SIZE
+from jit.codecache import JMP_REL32
+from jit.state import BLOCK, NO_PAGE, PAGE_BITS, PAGE_SIZE, REGION_BLOCKS
 from jit.translate import MODE_BASE_SHIFT, MODE_SINGLE, MODE_SIZE
 
-MAX_BLOCKS = 32
 MAX_INSNS = 240
 PAGE_MASK = PAGE_SIZE - 1
 
@@ -51,18 +51,28 @@ class Shape:
 
 
 class Blocks:
-    """The engine's block records, read in place."""
+    """The engine's block records, read in place.  `engine` below is the address of its record."""
 
-    def __init__(self, engine: Any):
-        self.engine, self.words = engine, engine.words
-        self.front = engine.front
+    def __init__(self, words: Any, engine: Any, library: Any, isa: Any):
+        self.words, self.engine, self.ram, self.library, self.isa = words, engine.address, engine.ram, library, isa
         limit = int(self.words["block_limit"])
         raw = (ctypes.c_uint8 * (limit * BLOCK.itemsize)).from_address(int(self.words["blocks"]))
         self.records = np.frombuffer(raw, BLOCK)
 
     def find(self, ram: int, pc: int, mode: int) -> int:
         """Number of a live block, 0 for none."""
-        return self.engine.library.find_block(self.engine.address, ram, pc, mode)
+        return self.library.find_block(self.engine, ram, pc, mode)
+
+    def address(self, number: int) -> int:
+        """Host address of a record."""
+        return int(self.words["blocks"]) + number * BLOCK.itemsize
+
+    def all_alive(self, numbers: list[int]) -> bool:
+        return bool(self.records["cold"][numbers].all())
+
+    def is_patched(self, number: int) -> bool:
+        """Does the block's entry lead into a region?"""
+        return ctypes.c_uint8.from_address(int(self.records[number]["code"])).value == JMP_REL32
 
     def read(self, number: int) -> BlockCode:
         """Raises Rejected for a block that cannot be part of a region."""
@@ -70,14 +80,14 @@ class Blocks:
         if record["ram2"] != NO_PAGE or int(record["mode"]) & MODE_SINGLE:
             raise Rejected("one instruction at a time")
         pc, mode, ram, size, insns = (int(record[name]) for name in ("pc", "mode", "ram", "size", "insns"))
-        block = BlockCode(number, pc, mode, insns, self.engine.ram[ram:ram + size].tobytes())
+        block = BlockCode(number, pc, mode, insns, self.ram[ram:ram + size].tobytes())
         self._read_end(block, int(record["first_offset"]))
         return block
 
     def _read_end(self, block: BlockCode, first_offset: int) -> None:
         offsets = int(self.words["offsets"]) + first_offset
         at = ctypes.c_uint8.from_address(offsets + block.insns - 1).value
-        step = self.front.instruction(block.code[at:], block.pc + at, block.mode, None, 0, {})
+        step = self.isa.instruction(block.code[at:], block.pc + at, block.mode, None, 0, {})
         if step is None:
             raise Rejected("an instruction without semantics")
         block.targets = targets(step, block.pc + at)
@@ -119,7 +129,7 @@ def _reachable(blocks: Blocks, head: BlockCode) -> dict[int, BlockCode]:
             if pc in known or place >> PAGE_BITS != linear(head.pc, head.mode) >> PAGE_BITS:
                 continue
             number = blocks.find(page | place & PAGE_MASK, pc, head.mode)
-            if number == 0 or len(known) == MAX_BLOCKS:
+            if number == 0 or len(known) == REGION_BLOCKS:
                 continue
             try:
                 found = blocks.read(number)

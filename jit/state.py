@@ -46,6 +46,12 @@ class TlbFlag(IntFlag):
     EXECUTED = 32                       # code was fetched through the entry: the jump cache may know its page
 
 
+class Counter(IntEnum):
+    """Elements of `statistics`."""
+
+    REGION_SLICES = 0                   # slices that ended in a region
+
+
 class Request(IntFlag):
     """Bits of `request`: reasons to leave compiled code at the next block boundary."""
 
@@ -147,6 +153,7 @@ CODE_CACHE_FIELDS = [                   # jit/codecache.py and jit/translate.py
     ("form_key", "u8"), ("form_fill", "u8"),                            # its functions: key of a decoded insn; hole values
     ("mode", "u8"),                     # of the block being translated
     ("broken", "u8"),                   # nonzero: Python could not give it a form; the exception is kept for the caller
+    ("regions", "u8"), ("region_count", "u8"),                          # REGION array (jit/region.py)
 ]
 
 class TemplateFlag(IntFlag):
@@ -188,7 +195,17 @@ BLOCK = np.dtype([
     ("page_next", "u4"), ("page_next2", "u4"),
     ("first_offset", "u4"),             # index into `offsets`
     ("heat", "u8"),                     # entries from the dispatcher and through links that were made
+    ("in_region", "u8"),                # nonzero: a member of a region, perhaps of one that is gone
 ])
+REGION_BLOCKS = 32                      # in a region, at most
+REGION = np.dtype([                     # several blocks compiled as one, entered through the first one's entry
+    ("code", "u8"),                     # host address of the first block's entry, which is patched to jump into the region
+    ("original", "u8"),                 # the eight bytes that were there
+    ("dead", "u8"),                     # host address of a word that becomes DEAD_BIAS when a member is killed
+    ("count", "u8"),                    # of members; 0 when the region is gone
+    ("members", "u4", REGION_BLOCKS),   # block numbers
+])
+DEAD_BIAS = 1 << 62                     # more than any budget
 
 ENGINE = np.dtype([                     # one per engine (machine): shared by its vCPUs
     ("callback", "u8"),                 # host address of callback(cpu, Call, a, b, c) -> word

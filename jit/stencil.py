@@ -31,7 +31,7 @@ ABS8, ABS16, ABS32, ABS64, REL32, *_NARROW = range(10)
 LOW8_IN_16, LOW8_IN_32, LOW16_IN_32, LOW8_IN_64, LOW32_IN_64 = _NARROW
 _NARROW_KINDS = {(ABS8, 8): ABS8, (ABS16, 16): ABS16, (ABS32, 32): ABS32, (ABS16, 8): LOW8_IN_16, (ABS32, 8): LOW8_IN_32,
                  (ABS32, 16): LOW16_IN_32, (ABS64, 8): LOW8_IN_64, (ABS64, 32): LOW32_IN_64}
-_RELOCATION_KINDS = {1: ABS64, 2: REL32, 4: REL32, 10: ABS32, 11: ABS32, 12: ABS16, 14: ABS8}    # R_X86_64_*
+RELOCATION_KINDS = {1: ABS64, 2: REL32, 4: REL32, 10: ABS32, 11: ABS32, 12: ABS16, 14: ABS8}    # R_X86_64_*
 TAIL_JUMP = 5                           # bytes of a final `jmp NEXT` that falling through makes unnecessary
 
 
@@ -69,13 +69,13 @@ def _read_object(elf: ELFFile) -> tuple[dict[str, Code], bytes]:
     symbols = elf.get_section_by_name(".symtab")
     text_section = elf.get_section_by_name(".text")
     text = text_section.data()
-    constants, places = _constants(elf)
+    constants, places = read_constants(elf)
     found: list[tuple[int, int, int, int]] = []
     rela = elf.get_section_by_name(".rela.text")
     for relocation in rela.iter_relocations() if rela else ():
         symbol = symbols.get_symbol(relocation["r_info_sym"])
         number, extra = _reference(symbol, places)
-        kind = _relocation_kind(symbol.name, _RELOCATION_KINDS[relocation["r_info_type"]])
+        kind = _relocation_kind(symbol.name, RELOCATION_KINDS[relocation["r_info_type"]])
         found.append((relocation["r_offset"], kind, number, relocation["r_addend"] + extra))
     functions = {}
     for symbol in symbols.iter_symbols():
@@ -86,7 +86,7 @@ def _read_object(elf: ELFFile) -> tuple[dict[str, Code], bytes]:
     return functions, constants
 
 
-def _constants(elf: ELFFile) -> tuple[bytes, dict[int, int]]:
+def read_constants(elf: ELFFile) -> tuple[bytes, dict[int, int]]:
     """Read-only data sections joined, and where each section (by index) begins."""
     data, places = b"", {}
     for index, section in enumerate(elf.iter_sections()):

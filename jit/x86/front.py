@@ -42,6 +42,7 @@ class X86Front:
     walk, raise_fault, before_step, after_step = "x86_walk", "raise_fault", "debug_before", "debug_after"
     form_key, form_fill = "x86_form_key", "x86_form_fill"
     mxcsr_field = "mxcsr"
+    regions = "jit.x86.region"              # module of what regions need to know
 
     def __init__(self) -> None:
         import jit.x86.semantics  # noqa: F401  (registers all semantics)

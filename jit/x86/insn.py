@@ -9,6 +9,7 @@ Hole names: r0 register of operand 0, b1/x1 base and index register of memory op
 """
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import capstone
@@ -124,7 +125,18 @@ class Insn:
 
 
 _BITS = {CodeSize.BITS16: capstone.CS_MODE_16, CodeSize.BITS32: capstone.CS_MODE_32, CodeSize.BITS64: capstone.CS_MODE_64}
-_DECODERS: dict[CodeSize, capstone.Cs] = {}
+
+
+class _Decoders(threading.local):
+    """capstone objects by code size; regions are built in another thread, and a capstone object is for one."""
+
+    def __init__(self) -> None:
+        self.by_size = {size: capstone.Cs(capstone.CS_ARCH_X86, bits) for size, bits in _BITS.items()}
+        for decoder in self.by_size.values():
+            decoder.detail = True
+
+
+_DECODERS = _Decoders()
 SSE_NAMESAKES = ("movsd", "cmpsd")
 SEGMENT_PREFIX = {0x26: Seg.ES, 0x2E: Seg.CS, 0x36: Seg.SS, 0x3E: Seg.DS, 0x64: Seg.FS, 0x65: Seg.GS}
 
@@ -132,10 +144,7 @@ SEGMENT_PREFIX = {0x26: Seg.ES, 0x2E: Seg.CS, 0x36: Seg.SS, 0x3E: Seg.DS, 0x64: 
 def decode(code: bytes, pc: int, mode: int, concrete: bool) -> Insn | None:
     """The first instruction in `code` (up to 15 bytes), or None when capstone knows none there."""
     size = CodeSize(mode & Mode.SIZE)
-    if size not in _DECODERS:
-        _DECODERS[size] = capstone.Cs(capstone.CS_ARCH_X86, _BITS[size])
-        _DECODERS[size].detail = True
-    found = next(_DECODERS[size].disasm(code[:15], pc, 1), None)
+    found = next(_DECODERS.by_size[size].disasm(code[:15], pc, 1), None)
     return _convert(found, Mode(mode), concrete) if found else None
 
 

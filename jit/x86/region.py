@@ -6,9 +6,7 @@ and not of the lazy words.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from jit.ir import Uop, Value, python_function
