@@ -20,10 +20,10 @@ from typing import Any
 MXCSR_MASKS = 0x1F80                    # all six exceptions masked; also the value after reset (SDM vol. 1 10.2.3)
 MXCSR_FLAGS = 0x3F                      # sticky exception flags
 X87_CONTROL = 0x37F                     # the process's own control word: all masked, 64-bit precision, to nearest
-_SLOT = 16                              # bytes per argument and for the result in the exchange area
+SLOT = 16                              # bytes per argument and for the result in the exchange area
 _MAX_ARGS = 8
-_area = (ctypes.c_uint8 * (_SLOT * (_MAX_ARGS + 1) + _SLOT))()
-_base = (ctypes.addressof(_area) + _SLOT - 1) & -_SLOT
+_area = (ctypes.c_uint8 * (SLOT * (_MAX_ARGS + 1) + SLOT))()
+_base = (ctypes.addressof(_area) + SLOT - 1) & -SLOT
 _mxcsr = ctypes.c_uint32(MXCSR_MASKS)
 _saved = ctypes.c_uint32()
 _engines: list[Any] = []                # keep the compiled code alive
@@ -53,7 +53,7 @@ def run(asm: str, constraints: str, bits: int, *args: tuple[int, int]) -> int:
     """
     function = _function(asm, constraints, bits, tuple(width for _value, width in args))
     for i, (value, _width) in enumerate(args):
-        ctypes.memmove(_base + _SLOT * (i + 1), value.to_bytes(_SLOT, "little"), _SLOT)
+        ctypes.memmove(_base + SLOT * (i + 1), value.to_bytes(SLOT, "little"), SLOT)
     function(_base, ctypes.addressof(_mxcsr), ctypes.addressof(_saved))
     return int.from_bytes(ctypes.string_at(_base, (bits + 7) // 8), "little") & ((1 << bits) - 1) if bits else 0
 
@@ -79,6 +79,13 @@ def _function(asm: str, constraints: str, bits: int, widths: tuple[int, ...]) ->
     return prototype(engine.get_function_address("snippet"))
 
 
+def snippet(asm: str, constraints: str, bits: int, widths: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """For callers that are compiled themselves: the address of the compiled snippet, and its three arguments.  Argument i goes
+    to SLOT * (i + 1) of the first, the exchange area, 16 bytes wide; the result is at its start."""
+    function = ctypes.cast(_function(asm, constraints, bits, widths), ctypes.c_void_p).value  # type: ignore[arg-type]
+    return function or 0, _base, ctypes.addressof(_mxcsr), ctypes.addressof(_saved)
+
+
 def llvm_type(bits: int) -> str:
     """The LLVM type in which a snippet sees a value: vectors for 128 bits, whole bytes otherwise."""
     return "<2 x i64>" if bits == 128 else f"i{max(bits, 8)}"
@@ -88,7 +95,7 @@ def _source(asm: str, constraints: str, bits: int, widths: tuple[int, ...]) -> s
     loads, operands = [], []
     for i, width in enumerate(widths):
         kind = llvm_type(width)
-        loads.append(f"%p{i} = getelementptr i8, ptr %area, i64 {_SLOT * (i + 1)}\n  %a{i} = load {kind}, ptr %p{i}")
+        loads.append(f"%p{i} = getelementptr i8, ptr %area, i64 {SLOT * (i + 1)}\n  %a{i} = load {kind}, ptr %p{i}")
         operands.append(f"{kind} %a{i}")
     call = f'asm sideeffect "{llvm_text(asm)}", "{constraints}"({", ".join(operands)})'
     body = [f"%r = call {llvm_type(bits)} {call}", f"store {llvm_type(bits)} %r, ptr %area"] if bits else [f"call void {call}"]
