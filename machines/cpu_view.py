@@ -46,6 +46,8 @@ def _parts() -> dict[str, tuple[str, int, int]]:
 
 
 PARTS = _parts()
+NAMES = (*(register.name.lower() for register in Gpr), "rip", "rflags", *SEGMENTS, "fs_base", "gs_base", *CONTROL_FIELDS,
+         *(f"xmm{n}" for n in range(16)))  # fmt: skip
 
 
 class Registers(MutableMapping[str, int]):
@@ -106,15 +108,13 @@ class Registers(MutableMapping[str, int]):
         raise TypeError("a processor's registers stay")
 
     def __iter__(self) -> Iterator[str]:
-        yield from (register.name.lower() for register in Gpr)
-        yield from ("rip", "rflags", *SEGMENTS, "fs_base", "gs_base", *CONTROL_FIELDS)
-        yield from (f"xmm{n}" for n in range(16))
+        return iter(NAMES)
 
     def __contains__(self, name: object) -> bool:
-        return name in PARTS or name in ("eip", "eflags") or name in list(self)
+        return name in PARTS or name in ("eip", "eflags") or name in NAMES
 
     def __len__(self) -> int:
-        return len(list(self))
+        return len(NAMES)
 
 
 class CpuView:

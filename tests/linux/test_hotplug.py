@@ -44,7 +44,7 @@ def test_device_add_with_the_listed_properties_and_device_del(linux):
 
 def test_slot_can_be_used_again(linux):
     vm, shell = linux()
-    for round in range(3):
+    for _ in range(3):
         vm.qmp.cpu_add(id=2)
         vm.qmp.wait("ACPI_DEVICE_OST", source=1, status=0)
         bring_online(shell, 1)
