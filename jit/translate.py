@@ -157,13 +157,14 @@ def tlb_offset(mode):
 
 
 @word_function
-def undefined_instruction(engine: Engine, i, pc):
+def undefined_instruction(engine: Engine, i, pc, length):
+    """`length` bytes were looked at: when any of them changes, this may become an instruction."""
     words = words_of(engine, i)
     set_word(words, W_TEMPLATE, UNDEFINED)
-    set_word(words, W_LENGTH, 1)
+    set_word(words, W_LENGTH, length)
     set_word(words, H_PC, pc)
-    set_word(words, H_NEXT, pc + 1)
-    return 1
+    set_word(words, H_NEXT, pc + length)
+    return length
 
 
 @word_function
@@ -180,7 +181,7 @@ def take_block(cpu: Cpu, pc, mode, host):
         if length == 0:
             if size < MAX_INSN_BYTES:
                 return count
-            length = undefined_instruction(engine, count, pc)
+            length = undefined_instruction(engine, count, pc, MAX_INSN_BYTES)
         template: TemplateLayout = template_at(engine, word(words_of(engine, count), W_TEMPLATE))
         if template.flags & TemplateFlag.ALONE and count:
             return count
@@ -231,7 +232,7 @@ def take_crossing(cpu: Cpu, pc, mode, host):
     memmove(stitch, host, first)
     memmove(stitch + first, info.host, MAX_INSN_BYTES - first)
     if take_instruction(cpu, 0, pc, mode, stitch, MAX_INSN_BYTES) == 0:
-        undefined_instruction(engine, 0, pc)
+        undefined_instruction(engine, 0, pc, MAX_INSN_BYTES)
     set_word(words_of(engine, 0), W_AT, info.host)
     return 1
 

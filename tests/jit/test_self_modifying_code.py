@@ -242,6 +242,24 @@ def test_an_instruction_whose_second_page_is_no_memory_stops_the_cpu(guest: Gues
     assert int(guest.cpu.state["fault_address"]) == MMIO
 
 
+@pytest.mark.parametrize("place", (WINDOW, WINDOW + PAGE - 1, WINDOW + PAGE - 2, WINDOW + PAGE - 9))
+def test_bytes_that_are_no_instruction_become_one(guest: Guest, place: int) -> None:
+    """0F 04 is undefined, 0F CB is BSWAP; the byte that decides may be in either page."""
+    guest.map(WINDOW, SPARE)
+    guest.map(WINDOW + PAGE, SPARE + PAGE)
+    physical = place - WINDOW + SPARE
+    guest.write(physical, bytes.fromhex("4848480f04c0f4") + bytes(10))
+    guest.run(place)
+    assert guest.exception == Vector.UD
+    guest.write(physical + 4, bytes([0xCB]))                # bswap rbx
+    guest["rbx"] = 1
+    guest.write(physical + 5, bytes([0xF4]))
+    assert guest.halts(place)["rbx"] == 1 << 56
+    guest.write(physical + 4, bytes([0x04]))
+    guest.run(place)
+    assert guest.exception == Vector.UD
+
+
 def test_code_where_no_memory_is_stops_the_cpu(guest: Guest) -> None:
     assert guest.run(MMIO) == Exit.ERROR
 
