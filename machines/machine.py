@@ -9,13 +9,13 @@ A machine is a context manager; inside it the guest runs whenever something wait
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from emu import log, qom
 from emu.bus import ALL_ONES, AddressSpace
 from emu.cli.options import OptionError
 from emu.qmp.events import EventHub
-from emu.qmp.machine_api import ChardevInfo, Context, Identity
+from emu.qmp.machine_api import ChardevInfo, Context, Identity, MachineApi
 from emu.qmp.run_state import RunControl
 from emu.qmp.transport import Poller
 from emu.scheduler import Scheduler
@@ -56,7 +56,7 @@ class Machine:
         self.tree = self.root.container("machine")
         self.poller = Poller()
         self.chardevs: list[ChardevInfo] = []
-        self.context = Context(self, self.chardevs)
+        self.context = Context(cast(MachineApi, self), self.chardevs)
         self.inputs: list[Callable[[], Any]] = []
         self.services: list[Callable[[], None]] = []
         self.qmp, self.hmp = api.Qmp(self), api.Hmp(self.context)

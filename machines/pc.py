@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from acpi.platform import ChipsetInfo
 from acpi.pm import AcpiPm, PmGeometry
 from emu.chardev import BufferChardev, Chardev, NullChardev
 from emu.cli.options import OptionError, Options
@@ -54,7 +53,6 @@ class X86Pc(PcBoot, MonitorApi):
     """Base of pc and q35: Pc(config), or Pc(memory="256M", smp="1,maxcpus=4", kernel="vmlinuz", ...) with PcConfig's members."""
 
     front = X86Front
-    chipset: ClassVar[ChipsetInfo]  # type: ignore[misc]
     pm_geometry: ClassVar[PmGeometry]
     pci_hole: ClassVar[int] = 0xE000_0000
     smp_rules: ClassVar[SmpRules] = SmpRules()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from acpi.build import lay_out
 from acpi.platform import ChipsetInfo, MemoryRange, Platform
@@ -23,7 +24,7 @@ BOOT_CPU = 0
 class PcBoot(PcCpus):
     """The part of a PC that starts kernels."""
 
-    chipset: ChipsetInfo
+    chipset: ClassVar[ChipsetInfo]
     memory: GuestMemory
     image: BootImage | None = None
 

@@ -10,11 +10,14 @@ from typing import Any
 from acpi.cpu_hotplug import Slot as HotplugSlot
 from acpi.hotplug_window import HotplugWindow
 from acpi.ost import OstInfo, ospm_status
-from acpi.pm import GpeEvent
+from acpi.pm import AcpiPm, GpeEvent
 from emu import log, qom
 from emu.cli.options import DeviceOption, OptionError
 from emu.cpu_models import CpuConfig, X86Cpu, parse_cpu_option
+from emu.devices.apic_bus import ApicBus
 from emu.devices.debug_exit import IOBASE, IOSIZE, DebugExit
+from emu.devices.pic import PicPair
+from emu.devices.rtc import Rtc
 from emu.qmp.commands.devices import find_driver
 from emu.qmp.errors import QmpError
 from emu.qom import ObjectError
@@ -23,6 +26,7 @@ from machines.config import PcConfig
 from machines.cpu_plug import CpuPlug
 from machines.cpu_slots import CpuSlot, CpuSlots
 from machines.machine import Machine
+from machines.memory import GuestMemory
 
 
 class Apic(qom.DeviceObject):
@@ -44,6 +48,12 @@ class PcCpus(Machine):
     """The part of a PC that makes and removes CPUs."""
 
     config: PcConfig
+    # parts that the machine makes (pc.py)
+    memory: GuestMemory
+    pm: AcpiPm
+    apic_bus: ApicBus
+    pic: PicPair
+    rtc: Rtc
 
     def make_cpu_plug(self) -> None:
         """Slots and rules; no CPU yet."""

@@ -40,8 +40,9 @@ class Pc(X86Pc):
         self.io.map(PIIX4_GPE_BASE, self.pm.gpe.region_size, self.pm.gpe)
         self.io.map(APM_BASE, self.pm.apm.region_size, self.pm.apm)
         self.pci.add(0, 0, self.host_bridge)
-        for number, function in ((0, self.isa), (1, self.ide), (3, self.pm_function)):
-            self.pci.add(ISA_BRIDGE_SLOT, number, function)
+        self.pci.add(ISA_BRIDGE_SLOT, 0, self.isa)
+        self.pci.add(ISA_BRIDGE_SLOT, 1, self.ide)
+        self.pci.add(ISA_BRIDGE_SLOT, 3, self.pm_function)
         for function in self.pci.functions.values():
             function.realize()
 

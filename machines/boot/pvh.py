@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import struct
 
+from elftools.elf.segments import NoteSegment
+
 from machines.boot import elf
 from machines.boot.image import BootImage, BootInfo, place_initrd
 
@@ -19,13 +21,14 @@ def recognises(data: bytes) -> bool:
 
 
 def _entry(data: bytes) -> int | None:
+    """The physical address in the Xen note PHYS32_ENTRY."""
     for segment in elf.parse(data).iter_segments("PT_NOTE"):
+        assert isinstance(segment, NoteSegment)
         for note in segment.iter_notes():
-            if note["n_name"] == "Xen" and note["n_type"] in (XEN_ELFNOTE_PHYS32_ENTRY, "NT_ARCH"):
+            if note["n_name"] == "Xen" and note["n_type"] == XEN_ELFNOTE_PHYS32_ENTRY:
                 raw = note["n_desc"]
                 value = raw.encode("latin-1") if isinstance(raw, str) else bytes(raw)
-                if note["n_type"] == XEN_ELFNOTE_PHYS32_ENTRY:
-                    return int.from_bytes(value[:8], "little")
+                return int.from_bytes(value[:8], "little")
     return None
 
 
