@@ -58,7 +58,7 @@ class Job:
 
 
 class Regions:
-    """All regions of one engine.  `heat` may be lowered, and `background` switched off, before the engine runs (tests)."""
+    """All regions of one engine.  Tests lower `heat` and `sample_insns`, and switch `background` off."""
 
     def __init__(self, native: Native):
         self._native, self.words = ref(native), native.words
@@ -67,7 +67,7 @@ class Regions:
         self.blocks = Blocks(native.words, native.engine, native.library, self.isa)
         self.rows = np.zeros(REGION_LIMIT, REGION)
         self.words["regions"] = self.rows.ctypes.data
-        self.heat, self.background = HEAT, True
+        self.heat, self.sample_insns, self.background = HEAT, SAMPLE_INSNS, True
         self.rejected: Tally[str] = Tally()
         self.installed = self.built = 0
         self._heats: dict[tuple[int, int], Heat] = {}
@@ -83,7 +83,7 @@ class Regions:
         if self._done:
             self.install_finished()
         self._retired += executed
-        if self._retired - self._sampled >= SAMPLE_INSNS:
+        if self._retired - self._sampled >= self.sample_insns:
             weight, self._sampled = self._retired - self._sampled, self._retired
             self._sample(vcpu, weight)
 
