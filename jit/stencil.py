@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.binding as llvm
 from elftools.elf.elffile import ELFFile
 
 from jit.ir import Uop
 from jit.lower import HOLE, Function, Helpers, Module
-from jit.runtime import initialize_llvm
 from jit.state import Leave
 from jit.words import Layout
 
@@ -46,6 +44,10 @@ class Code:
 
 def compile_module(module: Module) -> tuple[dict[str, Code], bytes]:
     """Every function of the module, and the constants they refer to.  Raises RuntimeError with LLVM's words."""
+    import llvmlite.binding as llvm     # here, so that back ends without stencils need no LLVM
+
+    from jit.runtime import initialize_llvm
+
     initialize_llvm()
     parsed = llvm.parse_assembly(module.text())
     machine = _machine()
@@ -59,6 +61,8 @@ _machines: list[Any] = []
 
 def _machine() -> Any:
     """SSE encodings only: guest vector state passes through the same registers as host snippets in SSE encoding."""
+    import llvmlite.binding as llvm
+
     if not _machines:
         target = llvm.Target.from_default_triple()
         _machines.append(target.create_target_machine(opt=2, reloc="static", codemodel="small", cpu="x86-64-v2"))
