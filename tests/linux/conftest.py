@@ -23,7 +23,7 @@ class Shell:
 
     def __init__(self, vm):
         self.vm = vm
-        vm.serial.expect(guests.INIT_READY, within="20 s")
+        vm.serial.expect(guests.INIT_READY, within="40 s")
         vm.serial.expect(PROMPT)
         vm.serial.send("stty cols 400\n").expect(PROMPT)  # long commands are echoed on one line
 

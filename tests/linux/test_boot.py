@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
 
+from machines.cpu_view import architectural_state
 from tests import guests
 
 
@@ -59,6 +61,26 @@ def test_power_off_and_reboot(linux):
     vm.serial.expect(guests.INIT_READY)
     vm.serial.send("poweroff -f\n")
     assert vm.run(within="5 s") == 0
+
+
+def test_boot_without_acpi(linux):
+    vm, shell = linux(acpi=False, smp="1")
+    assert shell.run("ls /sys/firmware/acpi") == "ls: /sys/firmware/acpi: No such file or directory"
+
+
+def test_two_boots_are_the_same_to_the_last_instruction(linux):
+    ends = []
+    for _ in range(2):
+        vm, shell = linux(smp="2")
+        ends.append((vm.clock.now, vm.serial.text, [architectural_state(vm, cpu) for cpu in vm.cpus],
+                     hashlib.sha256(vm.engine.ram).hexdigest()))  # fmt: skip
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.slow
+def test_generic_bzimage_boots(linux):
+    vm, shell = linux(kernel=lambda: guests.kernel("generic"), smp="1", memory="512M")
+    assert shell.run("nproc") == "1"
 
 
 @pytest.mark.slow

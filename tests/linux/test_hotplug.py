@@ -62,3 +62,11 @@ def test_all_cpus_of_a_second_socket(linux):
         bring_online(shell, slot)
     assert shell.run("cat /sys/devices/system/cpu/cpu3/topology/physical_package_id") == "1"
     assert shell.run("nproc") == "4"
+
+
+def test_last_of_255_cpus(linux):
+    vm, shell = linux(smp="1,maxcpus=255", memory="512M")
+    vm.qmp.cpu_add(id=254)
+    vm.qmp.wait("ACPI_DEVICE_OST", slot="254", source=1, status=0)
+    bring_online(shell, 1)
+    assert shell.run(RUN_ON.format(mask=2)) == "1"
