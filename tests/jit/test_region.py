@@ -10,7 +10,7 @@ import pytest
 
 from jit.region_shape import Rejected
 from jit.state import Call, Exit
-from jit.x86.state import Flag, Gpr, Vector
+from jit.x86.state import Flag, Vector
 from tests.jit.guest import CODE, DATA, MMIO, OTHER_CODE, STACK_TOP, WINDOW, Guest
 
 COMPARED = ("gpr", "result", "aux", "pc", "eflags", "mode", "left", "deferred", "xmm", "st", "fsw", "ftw", "mxcsr", "single")
