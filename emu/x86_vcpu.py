@@ -279,7 +279,7 @@ class X86Vcpu:
 
     def _enter_handler(self, name: str, *vector: int) -> None:
         self.state["halted"] = 0
-        if self.vcpu.call(name, *vector):
+        if self.vcpu.deliver(name, *vector):
             self.on_shutdown(self)
 
     # --- SYSTEM calls of the engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 from jit.codecache import Block, Cpu, Engine, block_at, find_block, succeed
 from jit.memory import PAGE_OFFSET, TlbInfo, lookup
 from jit.state import (
-    NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, USED_LIMIT, Exit, Leave, TlbFlag,
+    NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, USED_LIMIT, Call, Exit, Leave, TlbFlag, Trace,
 )
 from jit.translate import JUMP_MASK, MODE_MMU_SHIFT, MODE_SINGLE, JumpEntry, linear_pc, translate
 from jit.words import word_function
@@ -25,7 +25,10 @@ def run(cpu: Cpu):
             return Exit.BUDGET
         if engine.breakpoint_count and at_breakpoint(cpu):
             return Exit.DEBUG
-        code = next_code(cpu)
+        cpu.exit_code = Exit.BUDGET
+        code = 0
+        if cpu.mode & MODE_SINGLE == 0 or call1(engine.before_step, cpu) == 0:
+            code = next_code(cpu)
         if code:
             enter_block(cpu, code)
             if cpu.leave == Leave.EXIT:
@@ -57,8 +60,6 @@ def enter_block(cpu: Cpu, code):
     stepping = cpu.mode & MODE_SINGLE
     cpu.single = 0
     cpu.leave = Leave.NEXT
-    if stepping:
-        call1(engine.before_step, cpu)
     call2(engine.enter, cpu, code)
     where = cpu.where
     cpu.where = NO_WHERE
@@ -136,17 +137,19 @@ def next_code(cpu: Cpu):
     """Entry of the block at cpu.pc, translated if need be.  Returns 0 after a fault (delivered already)."""
     mode = cpu.mode
     cpu.exit_code = Exit.BUDGET
-    if mode & MODE_SINGLE == 0 and cpu.single == 0:
+    engine: Engine = cpu.engine
+    if mode & MODE_SINGLE == 0 and cpu.single == 0 and engine.trace & Trace.UNCHAINED == 0:
         entry: JumpEntry = jump_entry(cpu, cpu.pc)
         if entry.pc == cpu.pc and entry.mode == mode:
             return entry.code
     number = block_for(cpu, mode | MODE_SINGLE if cpu.single else mode)
     if number == 0:
         return 0
-    engine: Engine = cpu.engine
     block: Block = block_at(engine, number)
     block.heat += 1
-    if block.ram2 == NO_PAGE and block.mode & MODE_SINGLE == 0:
+    if engine.trace & Trace.ENTERED:
+        call5(engine.callback, cpu, Call.TRACE, Trace.ENTERED, number, 0)
+    if block.ram2 == NO_PAGE and block.mode & MODE_SINGLE == 0 and engine.trace & Trace.UNCHAINED == 0:
         remember(cpu, block)
     return block.code
 
@@ -228,7 +231,7 @@ def link(cpu: Cpu, site):
     """Patch the direct jump at `site` to the block at cpu.pc, which is on the same page: found without a fault, no flush."""
     engine: Engine = cpu.engine
     generation = engine.generation
-    if slt(cpu.left, 1) or cpu.single:
+    if slt(cpu.left, 1) or cpu.single or cpu.mode & MODE_SINGLE or engine.trace & Trace.UNCHAINED:
         return 0
     code = next_code(cpu)
     entry: JumpEntry = jump_entry(cpu, cpu.pc)

@@ -19,7 +19,7 @@ import numpy as np
 
 from jit import backends
 from jit.state import (
-    BLOCK, ENGINE, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Exit, TlbFlag,
+    BLOCK, ENGINE, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Exit, TlbFlag, Trace,
 )
 
 ARENA_SIZE = 128 << 20                  # bytes for translated code and what it calls, by default
@@ -46,6 +46,16 @@ class Statistics:
     regions: int = 0                    # loops that were compiled as a whole, or loaded, and entered into the code cache
     regions_built: int = 0              # of those, compiled in this process
     regions_rejected: int = 0           # hot blocks that are no loop a region can be made of
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """A translated block, for people."""
+
+    pc: int                             # x86: offset in CS
+    mode: int                           # block mode word
+    host: int                           # host address of its code
+    instructions: list[tuple[int, bytes]]       # pc and bytes of each
 
 
 class Vcpu:
@@ -113,6 +123,10 @@ class Vcpu:
     def call(self, name: str, *args: int) -> int:
         """A runtime function on this vCPU; afterwards cpu.fault tells whether it reported one."""
         return getattr(self.engine.library, name)(self.address, *args)
+
+    def deliver(self, name: str, *argument: int) -> int:
+        """call() for runtime functions that have at most one argument and may call back, between two slices."""
+        return self.engine.backend.call(self, name, *argument)
 
     @property
     def fault(self) -> int:
@@ -197,6 +211,25 @@ class Engine:
             raise ValueError(f"{len(addresses)} breakpoints; the engine takes {MAX_BREAKPOINTS}")
         self.words["breakpoints"][:len(addresses)] = addresses
         self.words["breakpoint_count"] = len(addresses)
+
+    def watch(self, wanted: Trace) -> None:
+        """What the callback is told through Call.TRACE from now on.  Chained blocks are dropped when that must not happen."""
+        was, self.words["trace"] = int(self.words["trace"]), int(wanted)
+        if (was ^ wanted) & Trace.UNCHAINED:
+            self.library.flush_cache(self.address)
+
+    def block(self, number: int) -> BlockInfo:
+        """A block of the code cache."""
+        row = np.frombuffer(ctypes.string_at(int(self.words["blocks"]) + number * BLOCK.itemsize, BLOCK.itemsize), BLOCK)[0]
+        pc, ram, size = int(row["pc"]), int(row["ram"]), int(row["size"])
+        first = size if row["ram2"] == NO_PAGE else PAGE_SIZE - ram % PAGE_SIZE
+        code = self.ram[ram:ram + first].tobytes()
+        if first < size:
+            code += self.ram[int(row["ram2"]):int(row["ram2"]) + size - first].tobytes()
+        offsets = ctypes.string_at(int(self.words["offsets"]) + int(row["first_offset"]), int(row["insns"]))
+        starts = [*offsets, size]
+        insns = [(pc + start, code[start:end]) for start, end in zip(starts, starts[1:])]
+        return BlockInfo(pc, int(row["mode"]), int(row["code"]), insns)
 
     # --- memory
     def set_ranges(self, ranges: list[tuple[int, int, int, TlbFlag]]) -> None:

@@ -24,10 +24,10 @@ define void @enter(i64 %cpu, ptr %code) noredzone {{
 }}
 {_switch("to_guest", mxcsr, _TO_GUEST)}
 {_switch("to_host", mxcsr, _TO_HOST)}
-define i64 @run_guarded(i64 %cpu, ptr %run) {{
+define i64 @run_guarded(i64 %cpu, ptr %function, i64 %argument) {{
   %cell = alloca i32
   call void @to_guest(i64 %cpu, ptr %cell)
-  %result = call i64 %run(i64 %cpu)
+  %result = call i64 %function(i64 %cpu, i64 %argument)
   call void @to_host(i64 %cpu, ptr %cell)
   ret i64 %result
 }}

@@ -36,7 +36,7 @@ JUMP_PC, JUMP_MODE, JUMP_CODE = (JUMP_ENTRY.fields[name][1] // WORD for name in 
 WORK_WORDS = WORDS_BYTES // WORD
 # The cell of a block: a jump (E9 rel32) once it is dead, the rel32 of its two direct jumps, and an address for its way out.
 CELL, SITES, WAY_OUT = 32, (8, 12), 16
-CELLS = 200_000                         # then the code cache is flushed
+ARENA_BYTES = 640                       # of the arena that this engine does without: a block has as much, more or less
 TEMPLATES = 512                         # one for every set of flags that instructions have, after those of the translator itself
 STEP_FLAGS = ~(TemplateFlag.FUSES | TemplateFlag.CONDITIONAL)           # pairs are the stencils' business
 
@@ -88,20 +88,20 @@ class Bytecode:
         self.steps: list[Step] = []                             # of the block being translated
         self.generation = 0
         self.running: Frame | None = None
-        self._fill_record()
+        self._fill_record(arena_size)
         _BACKENDS[engine.address] = self
 
     # --- building
     def _load_library(self, progress: Any) -> Any:
         return ReferenceLibrary(self.front.modules)
 
-    def _fill_record(self) -> None:
+    def _fill_record(self, arena_size: int) -> None:
         w, engine = self.words, self.engine
-        for name in ("walk", "raise_fault", "before_step", "after_step"):
+        for name in ("walk", "raise_fault", "before_step", "after_step", "watch"):
             w[name] = self.library.address(getattr(self.front, name))
         w["callback"], w["enter"] = self._callback_address(), python_address(_run_blocks)
         w["work"] = self.work = engine.array(translate.WORK_SIZE, np.uint8)
-        size = CELL * CELLS + translate.BLOCK_ROOM
+        size = CELL * max(1, arena_size // ARENA_BYTES) + translate.BLOCK_ROOM
         w["arena_start"] = w["arena_next"] = self.cells = engine.array(size, np.uint8)
         w["arena_end"] = self.cells + size
         self.memory = view(self.cells, size)
@@ -176,7 +176,7 @@ class Bytecode:
         self.blocks.clear()
         for frame in self.frames.values():
             frame.functions.clear()
-        ctypes.memset(self.cells, 0, CELL * CELLS)
+        ctypes.memset(self.cells, 0, len(self.memory))
 
     # --- running
     def enter(self, vcpu: Vcpu) -> int:
@@ -192,6 +192,14 @@ class Bytecode:
             self.running = None
             self._mxcsr(frame, hostcode.leave())
             hostcode.enter(before)
+
+    def call(self, vcpu: Vcpu, name: str, *argument: int) -> int:
+        """A runtime function that may call back."""
+        return getattr(self.library, name)(vcpu.address, *argument)
+
+    def host_code(self, start: int) -> str:
+        """The generated source of the block whose cell is at `start`."""
+        return self.blocks[start].source.text
 
     def called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
         """The callback.  Python sees the guest's floating-point flags in the record, and may change its control word there."""

@@ -16,14 +16,14 @@ from jit.codecache import Engine as EngineLayout
 from jit.glue import glue_module
 from jit.library import PAIR, StencilLibrary
 from jit.region import Regions
-from jit.state import Call, Exit
+from jit.state import Call, Exit, Trace
 from jit.translate import UNDEFINED, WORK_SIZE
 
 if TYPE_CHECKING:
     from jit.engine import Engine, Vcpu
 
 FIXED_SIZE = 2 << 20                    # of the arena: glue, trampolines, constants
-BUDGET = int(Exit.BUDGET)
+BUDGET, UNCHAINED = int(Exit.BUDGET), int(Trace.UNCHAINED)
 NEW_FORM, NEW_PAIR = int(Call.NEW_FORM), int(Call.NEW_PAIR)
 
 
@@ -35,7 +35,7 @@ class Native:
         self.engine, self.front, self.words = engine, engine.front, engine.words
         self.library = runtime.load(self.front.modules, progress)
         self.arena = Arena(arena_size)
-        for name in ("walk", "raise_fault", "before_step", "after_step", "form_key", "form_fill"):
+        for name in ("walk", "raise_fault", "before_step", "after_step", "watch", "form_key", "form_fill"):
             self.words[name] = self.library.address(getattr(self.front, name))
         self.words["work"] = engine.array(WORK_SIZE, np.uint8)
         self._bind_decoders()
@@ -72,7 +72,7 @@ class Native:
         w["enter"] = self._glue.get_function_address("enter")
         w["callback"] = self._glue.get_function_address("callback_guard")
         w["python_callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
-        self._guarded = ctypes.CFUNCTYPE(word, word, word)(self._glue.get_function_address("run_guarded"))
+        self._guarded = ctypes.CFUNCTYPE(word, word, word, word)(self._glue.get_function_address("run_guarded"))
         self._run = self.library.address("run")
 
     def _bind_helpers(self) -> np.ndarray:
@@ -84,10 +84,22 @@ class Native:
     def enter(self, vcpu: Vcpu) -> int:
         """Run until an Exit."""
         start = vcpu.now
-        reason = self._guarded(vcpu.address, self._run)
-        if self.regions and reason == BUDGET:
+        reason = self._guarded(vcpu.address, self._run, 0)
+        if self.regions and reason == BUDGET and not int(self.words["trace"]) & UNCHAINED:
             self.regions.slice_ended(vcpu, vcpu.now - start)
         return reason
+
+    def call(self, vcpu: Vcpu, name: str, *argument: int) -> int:
+        """A runtime function that may call back, with the guest's floating-point environment as in enter()."""
+        return self._guarded(vcpu.address, self.library.address(name), *argument or (0,))
+
+    def host_code(self, start: int) -> str:
+        """The machine code, disassembled, of the block that has just been translated to `start`."""
+        import capstone
+
+        code = ctypes.string_at(start, int(self.words["arena_next"]) - start)
+        host = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        return "\n".join(f"{i.address:#x}:  {i.bytes.hex():<24} {i.mnemonic} {i.op_str}" for i in host.disasm(code, start))
 
     def _called(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
         if call not in (NEW_FORM, NEW_PAIR):

@@ -44,6 +44,7 @@ class TlbFlag(IntFlag):
     GLOBAL = 8
     ROM = 16                            # RAM-backed, writes are ignored
     EXECUTED = 32                       # code was fetched through the entry: the jump cache may know its page
+    WATCHED = 64                        # the guest has data breakpoints on the page: no tags for reads and writes
 
 
 class Counter(IntEnum):
@@ -168,6 +169,7 @@ class TemplateFlag(IntFlag):
     ALONE = 64                          # must be a block's only instruction
     FUSES = 256                         # may become one stencil with a conditional jump right after it
     CONDITIONAL = 512                   # such a jump
+    MISSING = 1024                      # an instruction without semantics, which raises an exception instead
 
 
 VARIANT = np.dtype([                    # one stencil
@@ -215,15 +217,27 @@ ENGINE = np.dtype([                     # one per engine (machine): shared by it
     ("ram", "u8"), ("ram_size", "u8"),  # the host mapping that holds all RAM and ROM
     ("code_lines", "u8"),               # u32 a page of that mapping: which 128-byte lines hold translated code
     ("raise_fault", "u8"),              # the guest ISA's delivery of cpu.fault: raise_fault(cpu) -> 1 on shutdown
-    ("before_step", "u8"),              # its work around an instruction that is stepped by the guest: before_step(cpu),
-    ("after_step", "u8"),               # after_step(cpu) -> 1 on shutdown
+    ("before_step", "u8"),              # its work around an instruction that is stepped by the guest: before_step(cpu)
+    ("after_step", "u8"),               # -> 1 when it took an exception instead; after_step(cpu) -> 1 on shutdown
+    ("watch", "u8"),                    # its look at an access to a WATCHED page: watch(cpu, address, size, access)
     ("python_callback", "u8"),          # what `callback` guards: the ctypes callback
     ("enter", "u8"),                    # host address of enter(cpu, code): from the C convention into blocks
     ("cpus", "u8", MAX_CPUS),           # records of all vCPUs, for TLB and jump-cache maintenance; 0 = free
     ("cpu_count", "u8"),
     ("breakpoints", "u8", MAX_BREAKPOINTS), ("breakpoint_count", "u8"),     # linear addresses
     *CODE_CACHE_FIELDS,
+    ("trace", "u8"),                    # Trace: what is reported through Call.TRACE
 ])
+
+
+class Trace(IntFlag):
+    """What compiled code tells Python about, and how it runs meanwhile; 0 when nobody watches."""
+
+    EVENT = 1                           # exceptions and interrupts, before they are delivered
+    TRANSLATED = 2                      # every new block
+    MISSING = 4                         # every new block that ends in an instruction without semantics
+    ENTERED = 8                         # blocks, when the dispatcher enters them
+    UNCHAINED = 16                      # no links, jump cache or regions, so that it enters them all
 
 
 class Call(IntEnum):
@@ -236,3 +250,4 @@ class Call(IntEnum):
     SYSTEM = 4                          # a = the guest ISA's own operation number, b, c = its arguments
     NEW_FORM = 5                        # the translator met a form without a template: a = host address of the bytes, b = count
     NEW_PAIR = 6                        # the same for an instruction and the conditional jump after it, as one form
+    TRACE = 7                           # a = a Trace bit, b = block number; for EVENT b = vector | kind << 8, c = error code

@@ -12,7 +12,7 @@ from jit.codecache import Block, Cpu, Engine, add_block, block_at, find_block, f
 from jit.memory import TlbInfo, code_lines, lookup, protect_code
 from jit.state import (
     BLOCK, FORM, JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, NO_PAGE, PAGE_BITS, PAGE_SIZE, RELOCATION, TEMPLATE,
-    TLB_ENTRIES, TLB_ENTRY_SIZE, VARIANT, Call, TemplateFlag, TlbFlag,
+    TLB_ENTRIES, TLB_ENTRY_SIZE, VARIANT, Call, TemplateFlag, TlbFlag, Trace,
 )
 from jit.stencil import (
     ABS8, ABS16, ABS32, ABS64, CONSTANT, CONTINUATIONS, FIRST_CONTINUATION, HOLE_NUMBER, LOW8_IN_16, LOW8_IN_32, LOW8_IN_64,
@@ -385,7 +385,7 @@ def emit_way_out(engine: Engine, block: Block, target, words, site):
 @word_function
 def known_target(engine: Engine, block: Block, target):
     """Code address of a direct jump's target if the jump may go there at once, else 0."""
-    if block.mode & MODE_SINGLE:
+    if block.mode & MODE_SINGLE or engine.trace & Trace.UNCHAINED:
         return 0
     if not same_page(block, target, block.mode):
         return 0
@@ -516,4 +516,18 @@ def translate(cpu: Cpu, pc, mode, host):
     if second != NO_PAGE and code_lines(engine, engine.ram + second) == 0:
         protect_code(engine, engine.ram + second)
     add_block(engine, number)
+    if engine.trace:
+        report_block(cpu, number, count)
     return number
+
+
+@word_function
+def report_block(cpu: Cpu, number, count):
+    """Tell Python about a new block, whose host code ends at engine.arena_next."""
+    engine: Engine = cpu.engine
+    last: TemplateLayout = template_at(engine, word(words_of(engine, count - 1), W_TEMPLATE))
+    if last.flags & TemplateFlag.MISSING and engine.trace & Trace.MISSING:
+        call5(engine.callback, cpu, Call.TRACE, Trace.MISSING, number, 0)
+    if engine.trace & Trace.TRANSLATED:
+        call5(engine.callback, cpu, Call.TRACE, Trace.TRANSLATED, number, 0)
+    return 0

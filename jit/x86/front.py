@@ -40,6 +40,7 @@ class X86Front:
     layout = X86
     modules = RUNTIME_MODULES
     walk, raise_fault, before_step, after_step = "x86_walk", "raise_fault", "debug_before", "debug_after"
+    watch = "x86_watch"
     form_key, form_fill = "x86_form_key", "x86_form_fill"
     mxcsr_field = "mxcsr"
     regions = "jit.x86.region"              # module of what regions need to know
@@ -80,8 +81,7 @@ class X86Front:
                 builder.continue_with(jump)
             return describe(builder, builder.finish())
         except NoSemantics as error:
-            self.missing.add(str(error))
-            return self.undefined()
+            return self._without_semantics(error)
 
     def instruction(self, code: bytes, pc: int, mode: int) -> tuple[FormCode, int] | None:
         """The first instruction in `code`, which is at offset `pc` in CS, with numbers for operands, and its length; None where
@@ -93,8 +93,12 @@ class X86Front:
         try:
             return describe(builder, builder.build()), insn.length
         except NoSemantics as error:
-            self.missing.add(str(error))
-            return self.undefined(), insn.length
+            return self._without_semantics(error), insn.length
+
+    def _without_semantics(self, error: NoSemantics) -> FormCode:
+        self.missing.add(str(error))
+        form = self.undefined()
+        return FormCode(form.uops, form.flags | TemplateFlag.MISSING, form.exits)
 
     def first_length(self, code: bytes, mode: int) -> int:
         """Length of the first instruction."""

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from jit.codecache import Engine
 from jit.memory import load_as, set_fault
-from jit.state import NO_ERROR_CODE, Exit, Leave
+from jit.state import NO_ERROR_CODE, Call, Exit, Leave, Trace
 from jit.words import word_function
+from jit.x86.breakpoints import DR6
 from jit.x86.codeseg import check_offset, code_of_gate, enter_code, handler_cpl
 from jit.x86.descriptors import TASK_GATE, descriptor_type
 from jit.x86.mode import (
@@ -40,8 +42,6 @@ TRAP_GATE = 1                           # gate type bit: leaves IF as it is
 GATE_32 = 8                             # gate type bit: 32-bit gate
 CLEARED = Flag.TF | Flag.NT | Flag.RF | Flag.VM
 REDIRECTION_SIZE = 32                   # bytes; the interrupt redirection map ends where the I/O map begins
-DR6 = 6
-BS = 1 << 14                            # DR6: single step
 
 
 class Event(IntEnum):
@@ -114,6 +114,9 @@ def take_nmi(cpu: X86):
 @word_function
 def deliver(cpu: X86, vector, code, kind):
     """Enter the handler of `vector`.  Returns 1 with cpu.fault set, and nothing else changed, when that faults."""
+    engine: Engine = cpu.engine
+    if engine.trace & Trace.EVENT:
+        call5(engine.callback, cpu, Call.TRACE, Trace.EVENT, vector | kind << 8, code)
     if cpu.cr0 & Cr0.PE == 0:
         deliver_real(cpu, vector)
     elif is_long(cpu):
@@ -198,7 +201,7 @@ def enter_vector(cpu: X86, entry, image, cleared):
     if cpu.fault:
         return 1
     commit_stack(cpu)
-    set_flags(cpu, 0, cleared)
+    set_flags(cpu, 0, cleared | Flag.RF)
     set_real(cpu, Seg.CS, entry >> 16)
     cpu.pc = entry & 0xFFFF
     return update_mode(cpu)
@@ -258,6 +261,7 @@ def deliver_protected(cpu: X86, vector, code, kind):
     if descriptor_type(gate) == TASK_GATE:
         if kind < Event.EXCEPTION:
             return switch_task(cpu, gate >> 16 & 0xFFFF, Switch.CALL, code)
+        set_flags(cpu, event_flags(cpu, vector, kind), Flag.RF)
         return task_switch(cpu, gate >> 16 & 0xFFFF, Switch.CALL, code)         # raise_fault goes on with the new task's
     selector = gate >> 16 & 0xFFFF
     d = code_of_gate(cpu, selector)
