@@ -18,7 +18,7 @@ TlbInfo = Layout("TlbInfo", TLB_INFO)
 PAGE_OFFSET = PAGE_SIZE - 1
 LINE_BITS = 7                                            # code_lines: one bit for 128 bytes
 READ, WRITE, EXECUTE, ROM, GLOBAL = TlbFlag.READ, TlbFlag.WRITE, TlbFlag.EXECUTE, TlbFlag.ROM, TlbFlag.GLOBAL
-EXECUTED = TlbFlag.EXECUTED
+EXECUTED, WATCHED = TlbFlag.EXECUTED, TlbFlag.WATCHED
 PAGE_SHIFT_IN_FLAGS = 8                 # walk_flags from here up: log2 of the size of the guest's page
 TLB_TOTAL = MMU_LIMIT * TLB_ENTRIES
 
@@ -150,10 +150,12 @@ def set_tags(cpu: Cpu, index):
     entry.execute = NO_PAGE
     if info.host:
         entry.addend = info.host - info.page
-        if info.flags & READ:
-            entry.read = info.page
         if info.flags & EXECUTE:
             entry.execute = info.page
+        if info.flags & WATCHED:
+            return 0
+        if info.flags & READ:
+            entry.read = info.page
         if info.flags & WRITE and info.flags & ROM == 0 and code_lines(cpu.engine, info.host) == 0:
             entry.write = info.page
     return 0
@@ -284,6 +286,8 @@ def load_as(cpu: Cpu, address, size, mmu):
     info: TlbInfo = lookup(cpu, address, READ, mmu)
     if info == 0:
         return 0
+    if info.flags & WATCHED:
+        watch(cpu, address, size, READ)
     if info.host:
         return host_load(info.host + (address & PAGE_OFFSET), size)
     engine: Engine = cpu.engine
@@ -304,6 +308,8 @@ def store_as(cpu: Cpu, address, value, size, mmu):
     info: TlbInfo = lookup(cpu, address, WRITE, mmu)
     if info == 0:
         return 1
+    if info.flags & WATCHED:
+        watch(cpu, address, size, WRITE)
     if info.host == 0:
         engine: Engine = cpu.engine
         call5(engine.callback, cpu, Call.MMIO_WRITE, info.physical + (address & PAGE_OFFSET), size, value)
@@ -315,6 +321,13 @@ def store_as(cpu: Cpu, address, value, size, mmu):
         return 1
     host_store(host, value, size)
     return set_tags(cpu, tlb_index(address, mmu))
+
+
+@word_function
+def watch(cpu: Cpu, address, size, access):
+    """An access to a page with breakpoints of the guest: its ISA looks whether it meets one."""
+    engine: Engine = cpu.engine
+    return call4(engine.watch, cpu, address, size, access)
 
 
 @word_function
@@ -340,7 +353,7 @@ def ram_pointer(cpu: Cpu, address, size, write):
     if (address & PAGE_OFFSET) + size > PAGE_SIZE:
         return 0
     info: TlbInfo = lookup(cpu, address, WRITE if write else READ, cpu.mmu)
-    if info == 0 or info.host == 0:
+    if info == 0 or info.host == 0 or info.flags & WATCHED:
         return 0
     if write and (info.flags & ROM or code_lines(cpu.engine, info.host)):
         return 0

@@ -11,6 +11,7 @@ from jit.codecache import Engine
 from jit.memory import flush_tlb, set_fault
 from jit.state import NO_ERROR_CODE, Call
 from jit.words import word_function
+from jit.x86.breakpoints import Dr6, armed
 from jit.x86.mode import refuse, undefined, update_mode
 from jit.x86.state import X86, Cr0, Cr4, Efer, Seg, SegmentAttribute, Vector
 from jit.x86.system_ops import SystemOp
@@ -25,7 +26,6 @@ OSXSAVE_BIT = 1 << 26                   # CPUID 1 ECX: XSAVE
 FSGSBASE_BIT, SMEP_BIT, SMAP_BIT = 1 << 0, 1 << 7, 1 << 20             # CPUID 7 EBX
 DR6_ONES, DR6_BITS = 0xFFFF0FF0, 0xE00F
 DR7_ONE, DR7_BITS, DR7_GD = 0x400, 0xFFFF23FF, 1 << 13
-BD = 1 << 13                            # DR6: a debug register was accessed under DR7.GD
 
 
 # --- control registers
@@ -169,7 +169,7 @@ def debug_register(cpu: X86, n):
     elif n > 7 or ((n == 4 or n == 5) and cpu.cr4 & Cr4.DE):
         undefined(cpu)
     elif cpu.dr[7] & DR7_GD:
-        cpu.dr[6] = cpu.dr[6] | BD
+        cpu.dr[6] = cpu.dr[6] | Dr6.BD
         cpu.dr[7] = cpu.dr[7] & ~DR7_GD
         set_fault(cpu, Vector.DB, NO_ERROR_CODE, 0)
     return n + 2 if n == 4 or n == 5 else n & 7
@@ -189,5 +189,8 @@ def write_dr(cpu: X86, n, value):
         if value >> 32:
             return refuse(cpu)
         value = value & DR6_BITS | DR6_ONES if n == 6 else value & DR7_BITS | DR7_ONE
+    watched = armed(cpu)
     cpu.dr[n] = value
-    return 0
+    if n != 6 and (watched or armed(cpu)):
+        flush_tlb(cpu, 0)               # pages are watched or no longer
+    return update_mode(cpu)

@@ -1,23 +1,39 @@
-"""Debug exceptions: single step and what is pending for the end of an instruction (SDM vol. 3B ch. 17).
+"""Debug exceptions around an instruction: breakpoints, single step (SDM vol. 3B ch. 17.3).
 
 Entry points of the dispatcher, around the one instruction of a block with Mode.SINGLE:
-    debug_before(cpu)                   note whether TF asks for a trap after this instruction
+    debug_before(cpu) -> 0, or 1 when #DB was delivered in the instruction's place: an instruction breakpoint, unless EFLAGS.RF
     debug_after(cpu) -> 0, or 1 on shutdown     take the pending debug trap, if any (not after a fault)
 
-Not here: the breakpoints of DR0-DR3 (DR7 is kept but nothing matches against it), I/O breakpoints, the T bit of a TSS.
+Nothing pushes RF set for an instruction breakpoint: as the manual says, that is the handler's business (17.3.1.1).
 """
 from __future__ import annotations
 
 from jit.state import Leave
 from jit.words import word_function
-from jit.x86.interrupts import BS, debug_trap
-from jit.x86.state import X86, Flag
+from jit.x86.breakpoints import LINEAR_32, ON_EXECUTE, Dr6, matching
+from jit.x86.interrupts import debug_trap
+from jit.x86.mode import in_long_code
+from jit.x86.state import X86, Flag, Seg
+
+
+@word_function
+def instruction_hits(cpu: X86):
+    """DR6 bits of the breakpoints at the next instruction."""
+    linear = cpu.pc if in_long_code(cpu) else (cpu.pc + cpu.seg[Seg.CS].base) & LINEAR_32
+    return matching(cpu, ON_EXECUTE, linear, 1)
 
 
 @word_function
 def debug_before(cpu: X86):
-    if cpu.eflags & Flag.TF:
-        cpu.pending_db = cpu.pending_db | BS
+    """RF is used up by the instruction.  A breakpoint's delivery takes a unit of the budget, so that a handler with a breakpoint
+    of its own does not run for ever."""
+    hits = 0 if cpu.eflags & Flag.RF else instruction_hits(cpu)
+    cpu.eflags = cpu.eflags & ~Flag.RF
+    if hits:
+        cpu.left -= 1
+        debug_trap(cpu, hits)
+        return 1
+    cpu.pending_db = Dr6.BS if cpu.eflags & Flag.TF else 0
     return 0
 
 

@@ -161,7 +161,7 @@ def int1(cpu: X86):
 
 @word_function
 def debug_trap(cpu: X86, reasons):
-    """Deliver #DB after an instruction, with its DR6 bits.  Returns 1 on shutdown."""
+    """Deliver #DB with its DR6 bits, between instructions.  Returns 1 on shutdown."""
     cpu.dr[DR6] = cpu.dr[DR6] | reasons
     deliver(cpu, Vector.DB, NO_ERROR_CODE, Event.EXCEPTION)
     return raise_fault(cpu)

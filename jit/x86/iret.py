@@ -2,7 +2,7 @@
 
 Entry point (b.system): iret(cpu, operand_bits)
 
-RF is pushed with faults but never loaded here: instruction breakpoints, which it silences, do not exist.
+RF is loaded while there are breakpoints for it to silence (mode.load_resume).
 """
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jit.state import NO_ERROR_CODE
 from jit.words import word_function
 from jit.x86.codeseg import commit_return, prepare_return
 from jit.x86.interrupts import switch_task
-from jit.x86.mode import in_long_code, in_protected, load_flags, refuse, set_flags, update_mode
+from jit.x86.mode import in_long_code, in_protected, load_flags, load_resume, refuse, set_flags, update_mode
 from jit.x86.segmentation import is_long, set_real
 from jit.x86.stack import commit_stack, current_stack, pop_value, tss_load
 from jit.x86.state import X86, Flag, Gpr, Seg
@@ -39,6 +39,8 @@ def iret_real(cpu: X86, operand_bits):
     if cpu.fault or load_flags(cpu, image, operand_bits):
         return 1
     commit_stack(cpu)
+    if operand_bits > 16:
+        load_resume(cpu, image)
     set_real(cpu, Seg.CS, selector)
     cpu.pc = offset
     return update_mode(cpu)
@@ -62,6 +64,8 @@ def iret_protected(cpu: X86, operand_bits):
     if cpu.cpl == 0 and operand_bits > 16:
         set_flags(cpu, image, Flag.VIF | Flag.VIP)
     load_flags(cpu, image, operand_bits)
+    if operand_bits > 16:
+        load_resume(cpu, image)
     return commit_return(cpu)
 
 
@@ -88,6 +92,7 @@ def iret_to_v86(cpu: X86, offset, selector, image):
     if cpu.fault:
         return 1
     load_flags(cpu, image, 32)
+    load_resume(cpu, image)
     set_flags(cpu, image, Flag.VM | Flag.VIF | Flag.VIP)
     set_real(cpu, Seg.CS, selector)
     set_real(cpu, Seg.SS, ss)

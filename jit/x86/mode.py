@@ -2,12 +2,13 @@
 
 Entry points:
     update_mode(cpu)                    recompute cpu.mode and cpu.mmu; after any change of CR0, CR4, EFER, CPL, CS, SS, DS, ES,
-                                        EFLAGS.VM/IOPL/AC/TF or MXCSR masks
+                                        EFLAGS.VM/IOPL/AC/TF, DR7 or MXCSR masks
     update_mxcsr(cpu)                   the same under another name, for LDMXCSR and FXRSTOR
     arithmetic_flags(cpu) -> word       CF PF AF ZF SF OF at their RFLAGS places
     flags_image(cpu) -> RFLAGS          bit 1 set, reserved bits clear
     set_flags(cpu, image, mask)         write the RFLAGS bits in `mask`; does not update the mode
     load_flags(cpu, image, bits)        what POPF and IRET may write at this privilege; 1 after #GP(0) in virtual-8086 mode
+    load_resume(cpu, image)             RF, as IRET and task switches do
     set_arithmetic(cpu, image)          only CF PF AF ZF SF OF
     set_zf(cpu, zf)                     only ZF
     kick(cpu)                           end the slice at the next block boundary
@@ -19,6 +20,7 @@ from __future__ import annotations
 from jit.memory import set_fault
 from jit.state import NO_ERROR_CODE
 from jit.words import word_function
+from jit.x86.breakpoints import armed
 from jit.x86.state import (
     ARITHMETIC, AUX_AF, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, MODE_CS_BASE_SHIFT, X86, CodeSize, Cr0, Cr4, Efer, Flag, Mode,
     Seg, Segment, SegmentAttribute, Vector,
@@ -128,7 +130,7 @@ def privilege_mode(cpu: X86):
     mode = 0
     if cpu.cpl == 3:
         mode |= Mode.CPL3
-    if cpu.eflags & Flag.TF:
+    if cpu.eflags & Flag.TF or armed(cpu):
         mode |= Mode.SINGLE
     if in_protected(cpu):
         mode |= Mode.PROTECTED
@@ -212,6 +214,12 @@ def load_flags(cpu: X86, image, bits):
     if cpu.cpl <= iopl(cpu):
         mask |= Flag.IF
     return set_flags(cpu, image, mask)
+
+
+@word_function
+def load_resume(cpu: X86, image):
+    """RF lasts for one instruction.  Without breakpoints nothing depends on it, nothing would clear it, and it stays clear."""
+    return set_flags(cpu, image if armed(cpu) else 0, Flag.RF)
 
 
 @word_function

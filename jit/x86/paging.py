@@ -14,13 +14,13 @@ from enum import IntFlag
 from jit.memory import PAGE_SHIFT_IN_FLAGS, flush_page, physical_load, physical_store, set_fault
 from jit.state import PAGE_SIZE, TlbFlag
 from jit.words import word_function
+from jit.x86.breakpoints import LINEAR_32, watched_page
 from jit.x86.mode import refuse
 from jit.x86.state import MMU_KERNEL_SMAP, MMU_USER, X86, Cr0, Cr4, Efer, PageFault, Vector
 
 READ, WRITE, EXECUTE = TlbFlag.READ, TlbFlag.WRITE, TlbFlag.EXECUTE
 PAGE_1G_BIT = 1 << 26                   # CPUID 8000_0001h EDX
 PAGE_MASK = ~(PAGE_SIZE - 1)
-LINEAR_32 = (1 << 32) - 1
 BITS_62_TO_52 = 0x7FF << 52             # ignored by 4-level paging, reserved in PAE paging
 
 
@@ -55,7 +55,7 @@ def x86_walk(cpu: X86, address, access, mmu):
     address &= LINEAR_32
     if cpu.cr0 & Cr0.PG == 0:
         cpu.walk_physical = address & PAGE_MASK & cpu.a20_mask
-        cpu.walk_flags = READ | WRITE | EXECUTE
+        cpu.walk_flags = READ | WRITE | EXECUTE | watched_page(cpu, address)
         return 0
     if cpu.cr4 & Cr4.PAE:
         return walk_pae(cpu, address, access, mmu)
@@ -150,7 +150,7 @@ def walk_leaf(cpu: X86, address, access, mmu, slot, size, entry, base, shift, ri
         flags |= TlbFlag.GLOBAL
     inside = (1 << shift) - 1
     cpu.walk_physical = (base & ~inside | address & inside) & PAGE_MASK & cpu.a20_mask
-    cpu.walk_flags = flags | shift << PAGE_SHIFT_IN_FLAGS
+    cpu.walk_flags = flags | shift << PAGE_SHIFT_IN_FLAGS | watched_page(cpu, address)
     return 0
 
 

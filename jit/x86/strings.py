@@ -7,7 +7,7 @@ Entry points: name(cpu, size, address_bits, segment, repeat) -> 1 when done, 0 w
 They change the general registers and the flags themselves.  A fault leaves the registers as the completed iterations made them.
 
 One call does at most LIMIT iterations (bulk copies and fills: one page), so that interrupts are taken in between.  Virtual time:
-every call counts as one instruction.
+every call counts as one instruction.  A debug trap, single step too, comes after each iteration.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jit.codecache import Engine
 from jit.memory import host_store, load_slow, probe_slow, ram_pointer, store_slow
 from jit.state import PAGE_SIZE, Call
 from jit.words import word_function
-from jit.x86.mode import in_long_code
+from jit.x86.mode import in_long_code, load_resume
 from jit.x86.segmentation import segment_allows, segment_fault
 from jit.x86.state import AUX_AF, AUX_CF, AUX_PO, X86, Flag, Gpr, Mode, Seg
 from jit.x86.system import check_port
@@ -99,6 +99,13 @@ def string_store(cpu: X86, value, size, mask):
     return store_slow(cpu, string_linear(cpu, Seg.ES, offset), value, size)
 
 
+@word_function
+def interrupted(cpu: X86):
+    """An iteration has ended that is not the last.  RF keeps the breakpoint at the instruction from a second hit (SDM vol. 3B
+    ch. 17.3.1.1)."""
+    return load_resume(cpu, Flag.RF)
+
+
 # --- bulk: many iterations inside one page of plain RAM, upwards
 @word_function
 def bulk_room(cpu: X86, segment, register, size, mask, count, write):
@@ -115,8 +122,8 @@ def bulk_room(cpu: X86, segment, register, size, mask, count, write):
 
 @word_function
 def bulk_count(cpu: X86, repeat, mask, done):
-    """Iterations that may be done at once: 0 without REP or downwards."""
-    if repeat == Repeat.NONE or cpu.eflags & Flag.DF:
+    """Iterations that may be done at once: 0 without REP, downwards, or when each ends in a debug trap."""
+    if repeat == Repeat.NONE or cpu.eflags & Flag.DF or cpu.pending_db:
         return 0
     count = cpu.gpr[RCX] & mask
     return count if count < LIMIT - done else LIMIT - done
@@ -181,9 +188,9 @@ def movs(cpu: X86, size, address_bits, segment, repeat):
         if count_down(cpu, repeat, mask, count):
             return 1
         done += count
-        if slt(cpu.left, 0):
-            return 0
-    return 0
+        if slt(cpu.left, 0) or cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)
 
 
 @word_function
@@ -203,9 +210,9 @@ def stos(cpu: X86, size, address_bits, segment, repeat):
         if count_down(cpu, repeat, mask, count):
             return 1
         done += count
-        if slt(cpu.left, 0):
-            return 0
-    return 0
+        if slt(cpu.left, 0) or cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)
 
 
 @word_function
@@ -221,7 +228,9 @@ def lods(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RSI, string_step(cpu, size), mask)
         if count_down(cpu, repeat, mask, 1):
             return 1
-    return 0
+        if cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)
 
 
 @word_function
@@ -268,7 +277,9 @@ def cmps(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RDI, string_step(cpu, size), mask)
         if compare_done(cpu, repeat, mask):
             return 1
-    return 0
+        if cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)
 
 
 @word_function
@@ -284,7 +295,9 @@ def scas(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RDI, string_step(cpu, size), mask)
         if compare_done(cpu, repeat, mask):
             return 1
-    return 0
+        if cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)
 
 
 @word_function
@@ -309,9 +322,9 @@ def ins(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RDI, string_step(cpu, size), mask)
         if count_down(cpu, repeat, mask, 1):
             return 1
-        if slt(cpu.left, 1):
-            return 0
-    return 0
+        if slt(cpu.left, 1) or cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)
 
 
 @word_function
@@ -331,6 +344,6 @@ def outs(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RSI, string_step(cpu, size), mask)
         if count_down(cpu, repeat, mask, 1):
             return 1
-        if slt(cpu.left, 1):
-            return 0
-    return 0
+        if slt(cpu.left, 1) or cpu.pending_db:
+            return interrupted(cpu)
+    return interrupted(cpu)

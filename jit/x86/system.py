@@ -24,6 +24,7 @@ from jit.memory import load_slow, store_slow
 from jit.state import Call, Exit, Leave
 from jit.words import word_function
 from jit.x86 import descriptors  # noqa: F401  (registers LLDT, LTR, LAR...)
+from jit.x86.breakpoints import armed, watch_port
 from jit.x86.control import read_cr  # noqa: F401  (registers MOV CRn, MOV DRn...)
 from jit.x86.mode import (
     in_long_code, in_protected, in_v86, iopl, load_flags, refuse, set_flags, undefined, update_mode,
@@ -245,6 +246,8 @@ def rsm(cpu: X86):
 # --- I/O ports
 @word_function
 def check_port(cpu: X86, port, size):
+    if armed(cpu):
+        watch_port(cpu, port, size)
     if cpu.cr0 & Cr0.PE == 0 or (in_protected(cpu) and cpu.cpl <= iopl(cpu)):
         return 0
     tr: Segment = cpu.seg[Seg.TR]

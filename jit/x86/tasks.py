@@ -3,20 +3,21 @@
     task_switch(cpu, selector, reason, code) -> 1 once the new task runs, 0 when a fault came before that
 
 `reason` is a Switch; `code` is an error code to push on the new task's stack, or NO_ERROR_CODE.  With cpu.fault set and a result
-of 1, the fault belongs to the new task's first instruction.  Not here: the T bit (debug trap on a switch).
+of 1, the fault belongs to the new task's first instruction; so does the #DB that the T bit asks for.
 """
 from __future__ import annotations
 
 from enum import IntEnum
 
-from jit.memory import flush_tlb, load_as, probe_as, store_as
+from jit.memory import flush_tlb, load_as, probe_as, set_fault, store_as
 from jit.state import NO_ERROR_CODE
 from jit.words import word_function
+from jit.x86.breakpoints import DR6, DR7, Dr6
 from jit.x86.codeseg import is_code, is_conforming
 from jit.x86.descriptors import (
     BUSY, BUSY_TSS_16, BUSY_TSS_32, LDT, TSS_16, TSS_32, descriptor_type, load_system_segment,
 )
-from jit.x86.mode import flags_image, implicit_mmu, in_v86, set_flags, update_mode
+from jit.x86.mode import flags_image, implicit_mmu, in_v86, load_resume, set_flags, update_mode
 from jit.x86.segmentation import (
     DESCRIPTOR_SIZE, NOT_RPL, NOWHERE, RPL, TABLE, check_data_segment, check_stack_segment, descriptor_address,
     descriptor_base, descriptor_dpl, descriptor_limit, fetch_descriptor, load_checked, mark_descriptor, selector_fault,
@@ -42,10 +43,11 @@ PC_16, PC_32 = 0x0E, 0x20
 REGISTERS_16, REGISTERS_32 = 0x12, 0x28
 SEGMENTS_16, SEGMENTS_32 = 0x22, 0x48
 LDT_16, LDT_32 = 0x2A, 0x60
-CR3_32 = 0x1C
+CR3_32, TRAP_32 = 0x1C, 0x64
+T_BIT = 1
 
 # The new task in cpu.scratch, past the stack cursor
-NEW_PC, NEW_FLAGS, NEW_CR3, NEW_LDT, NEW_SEGMENTS, NEW_REGISTERS = 14, 15, 16, 17, 18, 24
+NEW_PC, NEW_FLAGS, NEW_CR3, NEW_LDT, NEW_SEGMENTS, NEW_REGISTERS, NEW_TRAP = 14, 15, 16, 17, 18, 24, 28
 
 
 @word_function
@@ -67,6 +69,9 @@ def task_switch(cpu: X86, selector, reason, code):
         current_stack(cpu)
         if push_value(cpu, code, 4 if wide else 2) == 0:
             commit_stack(cpu)
+    if cpu.fault == 0 and cpu.scratch[NEW_TRAP] & T_BIT:
+        cpu.dr[DR6] = cpu.dr[DR6] | Dr6.BT
+        set_fault(cpu, Vector.DB, NO_ERROR_CODE, 0)
     return 1
 
 
@@ -101,6 +106,7 @@ def read_task(cpu: X86, base, wide):
     cpu.scratch[NEW_PC] = load_as(cpu, at, size, mmu)
     cpu.scratch[NEW_FLAGS] = load_as(cpu, at + size, size, mmu)
     cpu.scratch[NEW_CR3] = load_as(cpu, base + CR3_32, 4, mmu) if wide else 0
+    cpu.scratch[NEW_TRAP] = load_as(cpu, base + TRAP_32, 2, mmu) if wide else 0
     cpu.scratch[NEW_LDT] = load_as(cpu, base + (LDT_32 if wide else LDT_16), 2, mmu)
     at = base + (SEGMENTS_32 if wide else SEGMENTS_16)
     for i in range(6):
@@ -161,7 +167,8 @@ def load_task(cpu: X86, wide, reason):
     nested = Flag.NT if reason == Switch.CALL else 0
     set_flags(cpu, cpu.scratch[NEW_FLAGS] | nested, ALL_FLAGS & ~Flag.RF)
     cpu.cr0 = cpu.cr0 | Cr0.TS
-    cpu.dr[7] = cpu.dr[7] & ~DR7_LOCAL
+    cpu.dr[DR7] = cpu.dr[DR7] & ~DR7_LOCAL
+    load_resume(cpu, cpu.scratch[NEW_FLAGS])
     for i in range(6):
         set_null(cpu, i, cpu.scratch[NEW_SEGMENTS + i])
     set_null(cpu, Seg.LDTR, cpu.scratch[NEW_LDT])

@@ -14,6 +14,7 @@ from jit.memory import load_as
 from jit.state import NO_ERROR_CODE
 from jit.words import word_function
 from jit.x86 import iret  # noqa: F401  (registers IRET)
+from jit.x86.breakpoints import Dr6
 from jit.x86.codeseg import (
     check_code_size, check_offset, code_of_gate, commit_return, enter_code, handler_cpl, is_code, is_conforming,
     prepare_return,
@@ -21,7 +22,7 @@ from jit.x86.codeseg import (
 from jit.x86.descriptors import (
     CALL_GATE_16, CALL_GATE_32, LONG_DESCRIPTOR_SIZE, TASK_GATE, TSS_16, TSS_32, UPPER_TYPE, descriptor_type,
 )
-from jit.x86.interrupts import BS, debug_trap, switch_task
+from jit.x86.interrupts import debug_trap, switch_task
 from jit.x86.mode import (
     flags_image, implicit_mmu, in_long_code, in_protected, refuse, set_flags, undefined, update_mode,
 )
@@ -311,7 +312,7 @@ def sysret(cpu: X86, operand_bits):
     cpu.pc = cpu.gpr[Gpr.RCX] if wide else cpu.gpr[Gpr.RCX] & MASK_32
     enter_flat(cpu, selector + 16 if wide else selector, selector + 8, 3, wide)
     if cpu.eflags & Flag.TF:
-        debug_trap(cpu, BS)             # as if the SYSCALL in the program had just been stepped
+        debug_trap(cpu, Dr6.BS)             # as if the SYSCALL in the program had just been stepped
     return 0
 
 

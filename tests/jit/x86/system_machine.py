@@ -85,10 +85,11 @@ class Machine:
             word = ctypes.c_uint64
             self._callback = ctypes.CFUNCTYPE(word, *[word] * 5)(self.callback)
             words["callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
-            words["walk"] = library().address("x86_walk")
+            words["walk"], words["watch"] = library().address("x86_walk"), library().address("x86_watch")
         else:
-            PYTHON_FUNCTIONS.extend([self.callback, REGISTRY["x86_walk"]])
-            words["callback"], words["walk"] = len(PYTHON_FUNCTIONS) - 2, len(PYTHON_FUNCTIONS) - 1
+            first = len(PYTHON_FUNCTIONS)
+            PYTHON_FUNCTIONS.extend([self.callback, REGISTRY["x86_walk"], REGISTRY["x86_watch"]])
+            words["callback"], words["walk"], words["watch"] = first, first + 1, first + 2
 
     def callback(self, cpu: int, call: int, a: int, b: int, c: int) -> int:
         if call == Call.SYSTEM:
