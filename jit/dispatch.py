@@ -103,7 +103,9 @@ def give_back(cpu: Cpu, insns):
 
 @word_function
 def deliver_fault(cpu: Cpu):
+    """An exception takes the time of an instruction, or a handler that fails at once would stop time."""
     engine: Engine = cpu.engine
+    cpu.left -= 1
     if call1(engine.raise_fault, cpu):
         return shut_down(cpu)
     return 0

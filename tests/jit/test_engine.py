@@ -48,12 +48,26 @@ def test_a_slice_ends_at_the_first_block_boundary_behind_its_budget(guest: Guest
     assert guest.cpu.executed(0) == 0
 
 
-def test_a_fault_counts_only_what_completed(guest: Guest) -> None:
+def test_a_fault_counts_what_completed_and_one_for_its_delivery(guest: Guest) -> None:
     guest.code("nop; nop; mov rax, [rdi]; nop; hlt")
     guest["rdi"] = WINDOW
     assert guest.run() == Exit.HALT
     assert guest.exception == Vector.PF
-    assert guest.cpu.retired == 2 + 1                       # the handler's HLT
+    assert guest.cpu.retired == 2 + 1 + 1                   # the handler's HLT
+
+
+def test_a_handler_that_fails_at_once_still_uses_its_budget_up(guest: Guest) -> None:
+    """In real mode, where the stack pointer wraps, that goes on for ever."""
+    guest.cpu.state["efer"] = guest.cpu.state["cr0"] = guest.cpu.state["cr4"] = 0
+    for seg in range(6):
+        guest.cpu.state["seg"][seg] = 0, 0, 0xFFFF, 0x9B00 if seg == 1 else 0x9300
+    guest.cpu.state["idtr_base"], guest.cpu.state["idtr_limit"] = 0, 0x3FF
+    guest.cpu.call("update_mode")
+    guest.cpu.call("flush_tlb", 0)
+    guest.write(4 * int(Vector.UD), (0x9000).to_bytes(4, "little"))
+    guest.write(0x9000, b"\x0f\x0b")
+    assert guest.run(0x9000, 1000) == Exit.BUDGET
+    assert guest.cpu.executed(1000) == 1000
 
 
 def test_time_within_a_slice_is_that_of_the_blocks_begun(guest: Guest) -> None:
@@ -83,7 +97,7 @@ def test_a_kick_before_a_fault_ends_the_slice_before_the_handler_runs(guest: Gue
     guest.code("mov rax, [rdi]; ud2; nop; nop; nop; nop; hlt")
     guest["rdi"] = MMIO
     assert guest.run() == Exit.BUDGET
-    assert guest.cpu.retired == 1
+    assert guest.cpu.retired == 1 + 1                       # and the exception
     assert guest.run(None) == Exit.HALT
     assert guest.exception == Vector.UD
 
