@@ -25,12 +25,13 @@ def instruction_hits(cpu: X86):
 
 @word_function
 def debug_before(cpu: X86):
-    """RF is used up by the instruction.  A breakpoint's delivery takes a unit of the budget, so that a handler with a breakpoint
-    of its own does not run for ever."""
+    """RF is used up by the instruction.  The delivery takes the time of an instruction, or a handler with a breakpoint of its own
+    would stop time."""
     hits = 0 if cpu.eflags & Flag.RF else instruction_hits(cpu)
     cpu.eflags = cpu.eflags & ~Flag.RF
     if hits:
         cpu.left -= 1
+        cpu.single = 0
         debug_trap(cpu, hits)
         return 1
     cpu.pending_db = Dr6.BS if cpu.eflags & Flag.TF else 0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import keystone
 
-from system_machine import G, DB, LONG, descriptor, gate
+from tests.jit.x86.system_machine import G, DB, LONG, descriptor, gate
 
 IMAGE_BASE, IMAGE_SIZE, BLOB, RESET = 0xF0000, 0x10000, 0x8000, 0xFFF0
 TABLES = 0x10000
@@ -145,11 +145,12 @@ class Image:
             order = "rax rcx rdx rbx rbp rsi rdi r8 r9 r10 r11".split()
             text = "".join(f"push {r};" for r in order) + """mov eax, ds; push rax; mov eax, es; push rax; mov eax, fs; push rax;
                 mov eax, gs; push rax; mov rax, cr2; push rax; mov rax, dr6; push rax; mov rax, cr0; push rax; mov eax, ss; push rax;
-                mov ecx, 0xC0000101; rdmsr; push rax; push rsp; mov rsi, rsp; mov ecx, 216; xor eax, eax; mov cr2, rax;"""
+                mov ecx, 0xC0000101; rdmsr; push rax; push rsp; mov rsi, rsp; mov ecx, 216; xor eax, eax;
+                mov cr2, rax; mov dr7, rax;"""
         else:
             text = f"""pushad; .byte 0x1E, 0x06, 0x0F, 0xA0, 0x0F, 0xA8; mov ax, 0x10; mov ds, ax; mov es, ax; mov eax, cr2; push eax;
                 mov eax, dr6; push eax; mov eax, cr0; push eax; .byte 0x16; push dword ptr [{TSS2}]; mov esi, esp; mov ecx, 112;
-                xor eax, eax; mov cr2, eax;"""
+                xor eax, eax; mov cr2, eax; mov dr7, eax;"""
         self.code(COMMON, text + f"mov edx, {DEBUG_PORT}; cld; rep outsb; jmp {IMAGE_BASE + NEXT}")
 
     def _next(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from system_image import Image, run_on_engine, run_on_qemu
+from tests.jit.x86.system_image import Image, run_on_engine, run_on_qemu
 
 from jit.x86.state import Flag
 
@@ -69,6 +69,39 @@ SPECIAL_32 = ["mov eax, 0x1B; mov ecx, 0x08; arpl cx, ax; pushf; pop ebx", "into
               "push 0x44; push 0x33; push 0x22; push 0x11; push 0x900; push 0x100; push 0x23202; push 0xF000; push 0x60; iretd"]
 
 
+def breakpoint_at(address: int, control: int, then: str) -> str:
+    """Breakpoint 0 at a linear address, R/W and LEN and enable bits in `control`, and what may meet it."""
+    return f"mov eax, {address}; mov dr0, {{a}}ax; mov eax, {control}; mov dr7, {{a}}ax; mov eax, 0; mov ebp, 0x9800; {then}; nop"
+
+
+WRITES_4, ACCESSES_4, WRITES_1, WRITES_2, WRITES_8 = 0xD0001, 0xF0002, 0x10001, 0x50001, 0x90002
+ACCESSES = ["mov [{a}bp + 4], eax", "mov [{a}bp + 3], al", "mov [{a}bp + 7], al", "mov [{a}bp + 8], al", "mov [{a}bp + 2], eax",
+            "mov [{a}bp], eax", "mov eax, [{a}bp + 4]", "mov eax, [{a}bp - 2]", "add dword ptr [{a}bp + 4], 5", "xchg [{a}bp + 6], ax",
+            "mov edi, 0x9800; mov ecx, 16; .byte 0xF3, 0xAA", "mov esi, 0x9800; mov ecx, 4; .byte 0xF3, 0xAD",
+            "mov esi, 0x9800; mov edi, 0x9900; mov ecx, 8; .byte 0xF3, 0xA5", "mov edi, 0x9800; mov ecx, 8; .byte 0xF3, 0xAF",
+            "ud2", "lea ebx, [{a}bp + 4]", "movups [{a}bp - 8], xmm0"]
+CROSSING = ["mov [{a}bp + 0x7FE], eax", "mov [{a}bp + 0x7FC], eax", "mov [{a}bp + 0x801], al", "mov eax, [{a}bp + 0x7FD]"]
+PORTS = ["out 0x80, al", "out 0x81, al", "out 0x82, al", "out 0x7F, ax", "out 0x7E, al"]
+HERE = "call here; here: pop {a}bx; add {a}bx, 64; mov dr0, {a}bx; mov ecx, "
+SLED = "; nop" * 64
+DEBUG = [breakpoint_at(0x9804, control, access) for control in (WRITES_4, ACCESSES_4, WRITES_1, 0xD0000) for access in ACCESSES]
+DEBUG += [breakpoint_at(0xA000, WRITES_2, access) for access in CROSSING]
+DEBUG += [breakpoint_at(0x9800, WRITES_8, access) for access in ACCESSES] + [breakpoint_at(0x9804, WRITES_4, "mov esp, 0x9808; push 5")]
+DEBUG += [f"mov ecx, {de}; mov cr4, {{a}}cx; " + breakpoint_at(0x80, 0x60001, port) for de in (0x28, 0x20) for port in PORTS]
+DEBUG += ["mov ecx, 0x28; mov cr4, {a}cx; " + breakpoint_at(0x360, 0x20001, "mov dx, 0x360; in eax, dx")]
+DEBUG += [HERE + f"{control}; mov dr7, {{a}}cx" + SLED for control in (0, 1, 2, 4)]
+DEBUG += [HERE + "1; mov dr7, {a}cx; jmp {a}bx" + SLED, HERE + "1; push 0x102; popf{q}; mov dr7, {a}cx" + SLED]
+# IRET with RF to the breakpoint, and another breakpoint right behind
+RESUME = HERE + "5; {behind}mov dr7, {{a}}cx; {frame}push {{a}}bx; iret{{q}}" + SLED
+FRAMES = {32: "push 0x10002; push 0x08; ", 64: "mov rdx, rsp; push 0x10; push rdx; push 0x10002; push 0x28; "}
+BEHIND = "mov {a}ax, {a}bx; inc {a}ax; mov dr1, {a}ax; "
+
+
+def resumes(bits: int) -> list[str]:
+    return [RESUME.replace("{frame}", FRAMES[bits]).replace("{behind}", behind).replace("{{", "{").replace("}}", "}")
+            for behind in ("", BEHIND)]
+
+
 # (bits, start of the case's text), user or kernel: where QEMU 7.2 does not do what the manual says
 DEVIATIONS = (
     (32, "mov eax, 0; ltr"), (64, "mov eax, 0; ltr"),                       # a null task register is #GP(0)
@@ -82,6 +115,7 @@ DEVIATIONS = (
     (32, "int1"), (64, "int1"),                                             # #UD
     (32, "mov ecx, 0x277"), (64, "mov ecx, 0x277"), (64, "mov ecx, 0xC0000102; mov edx, 0x8000"),      # any value goes
     (32, "mov ecx, 0xC0000080; mov edx, 1"), (64, "mov ecx, 0xC0000080; mov edx, 1"),
+    (32, "mov ecx, 32; mov cr4"), (64, "mov ecx, 32; mov cr4"),             # ports have breakpoints without CR4.DE
 )
 # These leave no machine to go on with at privilege 0
 USER_ONLY = ("hlt", "lgdt [", "mov rsp, 0x201800", "mov eax, 0x31; mov cr0", "xor eax, eax; mov cr4", "mov cr0, rax",
@@ -103,6 +137,10 @@ def groups() -> dict[str, tuple[int, list[tuple[str, bool]], int]]:
                             ("tables", SYSTEM_LOADS)):
             found[f"{name}-{bits}"] = (bits, both(texts, bits), 0)
         found[f"control-{bits}"] = (bits, both(CONTROL, bits), 0)
+    for bits in (32, 64):
+        cases = [case for case in both(DEBUG + resumes(bits), bits) if not case[1]]
+        for part in range(3):
+            found[f"debug-{bits}-{part}"] = (bits, cases[part::3], 0)
     found["far-32"] = (32, both(FAR_32 + RETURNS_32 + IRETS_32, 32), 0)
     found["special-32"] = (32, both(SPECIAL_32, 32), 0)
     found["iret-64"] = (64, both(IRETS_64, 64), 0)
