@@ -13,18 +13,14 @@ from contextlib import contextmanager
 MASKS: dict[str, str] = {
     "in_asm": "guest instructions of each translated block",
     "out_asm": "host code of each translated block",
-    "op": "micro-ops of each translated block",
-    "op_opt": "micro-ops after optimisation",
-    "int": "interrupts and exceptions",
+    "op": "micro-ops of each translated block, as decoded",
+    "int": "interrupts and exceptions, before they are delivered",
     "exec": "each block as it is entered",
-    "cpu": "CPU registers before each block",
-    "fpu": "floating-point registers as well, with cpu",
-    "mmu": "page walks and TLB maintenance",
-    "pcall": "far calls, returns and task switches",
+    "cpu": "CPU registers before each block (turns nochain on, as exec does)",
+    "fpu": "the same with x87 and SSE registers",
     "cpu_reset": "CPU registers before each reset",
-    "unimp": "accesses to what is not implemented",
+    "unimp": "use of what is not implemented: devices, instructions",
     "guest_errors": "guest programming that the data sheet forbids",
-    "page": "changes of the memory map",
     "nochain": "do not chain blocks, so that exec sees every one",
 }
 

@@ -212,7 +212,7 @@ class Engine:
         self.words["breakpoints"][:len(addresses)] = addresses
         self.words["breakpoint_count"] = len(addresses)
 
-    def watch(self, wanted: Trace) -> None:
+    def set_trace(self, wanted: Trace) -> None:
         """What the callback is told through Call.TRACE from now on.  Chained blocks are dropped when that must not happen."""
         was, self.words["trace"] = int(self.words["trace"]), int(wanted)
         if (was ^ wanted) & Trace.UNCHAINED:

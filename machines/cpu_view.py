@@ -225,11 +225,11 @@ class CpuView:
             done += length
 
     # --- dump
-    def dump(self) -> str:
-        """The text of `info registers`."""
+    def dump(self, vectors: bool = True) -> str:
+        """The text of `info registers`, with or without x87 and SSE registers."""
         wide = 16 if self.registers["efer"] & Efer.LMA else 8
         lines = [*self._general_lines(wide), self._flags_line(wide), *self._segment_lines(wide), *self._control_lines(wide)]
-        return "\n".join([*lines, *self._vector_lines()])
+        return "\n".join([*lines, *self._vector_lines()] if vectors else lines)
 
     def _general_lines(self, wide: int) -> list[str]:
         if wide == 16:
@@ -282,5 +282,5 @@ def architectural_state(machine: Any, index: int) -> dict[str, Any]:
 
 # Fields of the record that hold host addresses, caches, or what follows from other fields.
 HOST_FIELDS = ("left", "deferred", "clock", "where", "leave", "link", "exit_code", "walk_physical", "walk_flags", "contended",
-               "engine", "helpers", "statistics", "tlb", "tlb_info", "jump", "fault", "fault_code", "fault_address",
-               "host_mxcsr", "scratch", "padding", "result", "aux")  # fmt: skip
+               "engine", "helpers", "statistics", "tlb", "tlb_info", "jump", "jump_used_count", "jump_used",
+               "fault", "fault_code", "fault_address", "host_mxcsr", "scratch", "padding", "result", "aux")  # fmt: skip

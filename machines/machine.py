@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from emu import log, qom
+from emu import qom
 from emu.bus import ALL_ONES, AddressSpace
 from emu.cli.options import OptionError
 from emu.qmp.events import EventHub
@@ -24,6 +24,7 @@ from jit.engine import Engine, Statistics, Vcpu
 from jit.state import Call
 from machines import api
 from machines.cpu_view import CpuView
+from machines.tracing import Tracer
 
 IO_SPACE = 1 << 16
 MEMORY_SPACE = 1 << 52
@@ -32,6 +33,7 @@ PORT_READ, PORT_WRITE, MMIO_READ, MMIO_WRITE = (
 # Virtual time of a device access, about as long as on real boards: polling loops are no faster here than there.
 PORT_NS, MMIO_NS = 1000, 250
 SLICE_NS = 10_000_000  # how much virtual time passes between two looks at monitors, terminals and signals
+TRACE = int(Call.TRACE)
 STOPPED_WAIT = 0.05  # seconds that a stopped machine waits for its monitors at a time
 
 
@@ -47,6 +49,7 @@ class Machine:
         self.ram_size, self.identity = ram_size, identity or Identity()
         self.io, self.bus = AddressSpace("io", IO_SPACE), AddressSpace("memory", MEMORY_SPACE)
         self.engine = self._make_engine(backend)
+        self.tracer = Tracer(self)
         self.scheduler = Scheduler(realtime)
         self.clock = self.scheduler.clock
         self.events = EventHub()
@@ -107,6 +110,8 @@ class Machine:
             vcpu.spend(MMIO_NS)
             self.bus.write(a, b, c & ALL_ONES[b])
             return 0
+        if call == TRACE:
+            return self.tracer.traced(vcpu, a, b, c)
         return self.system_call(vcpu, a, b, c)
 
     # --- reset and power
@@ -118,8 +123,8 @@ class Machine:
     def reset(self) -> None:
         """The reset line: all parts to power-up state, kernels loaded again."""
         self._reset_wanted = False
+        self.tracer.before_reset()
         self.reset_parts()
-        log.log("cpu_reset", "reset")
 
     def power_off(self) -> None:
         """Pull the plug.  The power button, to which the guest answers, is press_power_button()."""
@@ -137,6 +142,7 @@ class Machine:
     def run_slice(self, deadline: int) -> None:
         """Serve the host side once, then run up to virtual time `deadline`."""
         self.serve()
+        self.tracer.refresh()
         if self.running:
             self.scheduler.run_until(deadline)
         self.after_slice()

@@ -25,6 +25,7 @@ from emu.qom import ObjectError, list_types
 
 USER_ERRORS = (OptionError, TransportError, ObjectError, QmpError, ValueError, OSError)
 DEMO = "machines.demo:main"
+PID = "%d"
 
 USAGE = """usage: numachine COMMAND
 
@@ -163,8 +164,15 @@ def set_up_log(options: Options) -> None:
     """-d and -D."""
     log.enable(options.log_items)
     if options.log_file:
-        file = open(options.log_file, "w", buffering=1)  # noqa: SIM115 open until the process ends
+        file = open(log_file_name(options.log_file), "w", buffering=1)  # noqa: SIM115 open until the process ends
         log.sink = lambda line: print(line, file=file)
+
+
+def log_file_name(template: str) -> str:
+    """The file of -D: %d becomes the process id.  Raises OptionError for what else looks like a format."""
+    if template.count("%") > 1 or template.count("%") != template.count(PID):
+        raise OptionError(f"bad log file name '{template}': it may contain {PID} once, for the process id, and no other %")
+    return template.replace(PID, str(os.getpid()))
 
 
 def warn_about_globals(options: Options) -> None:
