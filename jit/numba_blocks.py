@@ -78,7 +78,7 @@ def compiled(source: BlockSource, library: runtime.Library) -> BlockCode:
 def _function(block: Any) -> BlockCode:
     made = cfunc(U64(U64, U64), error_model="numpy")(block)
     function = BLOCK_TYPE(made.address)
-    function.made = made  # type: ignore[attr-defined]  (keeps the code)
+    function.made = made                # keeps the code
     return function
 
 
@@ -86,6 +86,7 @@ class _Words(ast.NodeTransformer):
     """The text for machine words."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        assert isinstance(node.value, int)
         if node.value <= MASK64:
             return _call("u64", node)
         return _call("wide", _call("u64", ast.Constant(node.value >> 64)), _call("u64", ast.Constant(node.value & MASK64)))
@@ -106,7 +107,7 @@ class _Words(ast.NodeTransformer):
         return RECORD_VIEWS[node.value.id]
 
     def _address(self, node: ast.Subscript) -> ast.expr:
-        assert isinstance(node.slice, ast.Constant)
+        assert isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int)
         offset = node.slice.value * self._bits(node) // 8
         return ast.BinOp(ast.Name("cpu", ast.Load()), ast.Add(), _call("u64", ast.Constant(offset)))
 
@@ -157,7 +158,7 @@ def _wide(op: str, bits: int, operand_bits: int) -> Any:
             return builder.select(builder.trunc(args[0], I1), args[1], args[2])
         return getattr(builder, METHODS.get(op, op))(*args)
 
-    operands = OPS[op].llvm.count("{a}") and sum("{%s}" % letter in OPS[op].llvm for letter in "abc")
+    operands = sum("{%s}" % letter in OPS[op].llvm for letter in "abc")
     arguments = [word_type(operand_bits)] * operands
     if op == "select":
         arguments[0] = U64
@@ -243,7 +244,7 @@ def _accesses(bits: int, load: Any, load_for_write: Any, store: Any, probe: Any)
             f"write{bits}": write(size, store, probe)}
 
 
-_inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+_inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore[call-overload]
 
 
 def _read_word(size: int, load: Any) -> Any:

@@ -93,6 +93,13 @@ def test_what_is_accepted_without_effect():
            "shift=0", "-accel", "tcg", "-parallel", "none", "-sandbox", "on", "-msg", "timestamp=on"])  # fmt: skip
 
 
+def test_the_back_end_is_an_accelerator_property():
+    assert parse(["-accel", "numachine,backend=bytecode"]).backend == "bytecode"
+    assert parse(["-accel", "tcg"]).backend == ""
+    assert refusal("-accel", "numachine,backend=magic") == \
+        "-accel numachine,backend=magic: there is no back end 'magic'; choose one of native, bytecode, numba"
+
+
 def test_doubled_comma_is_a_comma():
     assert parse(["-name", "a,,b"]).name == "a,b"
 

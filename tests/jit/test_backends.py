@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from emu.cli.options import parse
 from jit.backends import BACKENDS, find
 from jit.engine import Engine
 from jit.state import Exit, common_fields
@@ -149,6 +150,15 @@ def test_a_small_multiboot_guest_runs_everywhere(backend: str) -> None:
 def test_an_unknown_back_end_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ValueError, match="no back end 'magic'; choose one of native, bytecode, numba"):
         find("magic")
+
+
+@pytest.mark.parametrize("arguments, expected", (([], "bytecode"), (["-accel", "numachine,backend=native"], "native")))
+def test_the_command_line_chooses_and_else_the_environment(arguments: list[str], expected: str,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMACHINE_BACKEND", "bytecode")
+    machine = Pc.from_options(parse(["-S", "-m", "16M", *arguments]), [])
+    assert machine.config.backend == expected
+    machine.close()
 
 
 def test_a_code_cache_that_overflows_changes_nothing_on_bytecode() -> None:
