@@ -22,6 +22,7 @@ from jit import backends
 from machines.topology import SmpConfig, SmpRules, TopologyError
 
 DEFAULT_CPU = "qemu64"
+NO_BIOS = "none"
 BACKEND_VARIABLE = "NUMACHINE_BACKEND"  # what a command line without -accel ...,backend= gets
 MEMORY_GRANULE = 8192  # bytes; -m is rounded up to it
 MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name, less the PCI hole
@@ -39,6 +40,7 @@ class PcConfig:
     kernel: Path | bytes | None = None
     initrd: Path | bytes | None = None
     append: str = ""
+    bios: Path | None = None
     serial: Sequence[Chardev] = ()
     devices: Sequence[DeviceOption] = ()
     debug_exit: tuple[int, int] | None = None
@@ -67,13 +69,17 @@ def parse_smp(text: str, rules: SmpRules, warn: Callable[[str], None]) -> SmpCon
 
 def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) -> PcConfig:
     """The command line's choices.  The guest's clock starts at the host's, and idle time is slept through."""
-    if options.bios:
-        raise OptionError(f"-bios {options.bios}: firmware is not supported yet; boot a kernel with -kernel")
-    if not options.kernel and not options.start_paused:
-        raise OptionError("nothing to boot: name a kernel with -kernel (firmware and disks are not supported yet)")
+    bios = None if options.bios == NO_BIOS else options.bios
+    if bios and options.kernel:
+        raise OptionError("-bios with -kernel is not supported yet: leave -bios out, kernels are entered directly")
+    if not options.kernel and not bios and not options.start_paused:
+        raise OptionError("nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)")
     return PcConfig(
-        options.memory, parse_smp(options.smp, rules, options.warn), options.cpu or DEFAULT_CPU, options.globals,
-        _readable(options.kernel), _readable(options.initrd), options.append, serials, options.devices, acpi=options.acpi,
+        bios=_readable(bios),
+        memory=options.memory,
+        smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
+        globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,
+        serial=serials, devices=options.devices, acpi=options.acpi,
         backend=options.backend or os.environ.get(BACKEND_VARIABLE) or backends.DEFAULT,
         identity=Identity(options.name, options.uuid), rtc=_rtc_date(options), realtime=True, no_reboot=options.no_reboot,
         no_shutdown=options.no_shutdown, warn=options.warn)  # fmt: skip
@@ -85,7 +91,7 @@ def from_keywords(given: dict[str, Any], rules: SmpRules) -> PcConfig:
     memory, smp = options.get("memory", 128 << 20), options.get("smp", "1")
     options["memory"] = memory_size(memory) if isinstance(memory, str) else memory
     options["smp"] = smp if isinstance(smp, SmpConfig) else parse_smp(str(smp), rules, options.get("warn", warn_on_stderr))
-    for name in ("kernel", "initrd"):
+    for name in ("kernel", "initrd", "bios"):
         if isinstance(options.get(name), (str, os.PathLike)):
             options[name] = _readable(options[name])
     options["devices"] = [_device(each) for each in options.get("devices", ())]

@@ -35,7 +35,8 @@ from jit.x86.front import X86Front
 from machines.api import Serial
 from machines.config import PcConfig, from_keywords, from_options
 from machines.machine import MMIO_READ, MMIO_WRITE
-from machines.memory import GuestMemory
+from machines.firmware import FirmwareTables, read_image
+from machines.memory import PAGE, ROM_ROOM, GuestMemory
 from machines.monitor_api import MonitorApi
 from machines.pc_boot import PcBoot
 from machines.topology import SmpRules
@@ -62,7 +63,8 @@ class X86Pc(PcBoot, MonitorApi):
         super().__init__(self.config.memory, realtime=self.config.realtime, identity=self.config.identity,
                          no_reboot=self.config.no_reboot, no_shutdown=self.config.no_shutdown,
                          backend=self.config.backend)  # fmt: skip
-        self.memory = GuestMemory(self.engine, self.config.memory, self.pci_hole)
+        rom = read_image(self.config.bios) if self.config.bios else b""
+        self.memory = GuestMemory(self.engine, self.config.memory, self.pci_hole, rom)
         self.make_cpu_plug()
         self._make_interrupt_controllers()
         self._make_legacy_devices()
@@ -70,12 +72,18 @@ class X86Pc(PcBoot, MonitorApi):
         self.build_chipset()
         self.make_cpus()
         self.read_kernel()
+        if rom:
+            self.tables = FirmwareTables(self.fw_cfg.core, self.memory, self.platform, len(self.slots))
+            self.tables.count_cpus(len(self.vcpus))
         self.reset()
 
     @classmethod
     def from_options(cls, options: Options, serials: Sequence[Chardev]) -> X86Pc:
         """From a command line, for emu.cli.main.  Raises what that reports to the user."""
         return cls(from_options(options, serials, cls.smp_rules))
+
+    def mapping_size(self, ram_size: int) -> int:
+        return -(-ram_size // PAGE) * PAGE + (ROM_ROOM if self.config.bios else 0)
 
     # --- parts
     def build_chipset(self) -> None:
@@ -184,7 +192,16 @@ class X86Pc(PcBoot, MonitorApi):
         for vcpu in self.vcpus.values():
             vcpu.reset()
         self.reset_chipset()
+        if self.tables:
+            self.tables.reset()
         self.load_kernel()
 
     def reset_chipset(self) -> None:
         """What the chipset adds."""
+
+    # --- MemoryController of the host bridge
+    def set_pam(self, base: int, size: int, read_ram: bool, write_ram: bool) -> None:
+        self.memory.set_pam(base, size, read_ram, write_ram)
+
+    def set_smram(self, enabled: bool, open_: bool, closed: bool) -> None:
+        """System management mode is not implemented, so nobody looks at its RAM."""

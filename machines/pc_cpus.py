@@ -25,6 +25,7 @@ from emu.x86_vcpu import X86Vcpu
 from machines.config import PcConfig
 from machines.cpu_plug import CpuPlug
 from machines.cpu_slots import CpuSlot, CpuSlots
+from machines.firmware import FirmwareTables
 from machines.machine import Machine
 from machines.memory import GuestMemory
 
@@ -54,6 +55,7 @@ class PcCpus(Machine):
     apic_bus: ApicBus
     pic: PicPair
     rtc: Rtc
+    tables: FirmwareTables | None = None
 
     def make_cpu_plug(self) -> None:
         """Slots and rules; no CPU yet."""
@@ -131,6 +133,8 @@ class PcCpus(Machine):
         self.scheduler.cpus = [self.vcpus[index] for index in sorted(self.vcpus)]
         self.scheduler.kick()
         self.rtc.set_cpus(len(self.vcpus))
+        if self.tables:
+            self.tables.count_cpus(len(self.vcpus))
 
     # --- unplug
     def _request_unplug(self, slot: CpuSlot) -> None:

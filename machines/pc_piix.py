@@ -62,10 +62,3 @@ class Pc(X86Pc):
             self.pm_mapping.move(base)
         else:
             self.pm_mapping.unmap()
-
-    # --- MemoryController of the host bridge
-    def set_pam(self, base: int, size: int, read_ram: bool, write_ram: bool) -> None:
-        """Without firmware there is no ROM to hide: the BIOS area is RAM."""
-
-    def set_smram(self, enabled: bool, open_: bool, closed: bool) -> None:
-        """System management mode is not implemented, so nobody looks at its RAM."""

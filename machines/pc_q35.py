@@ -23,6 +23,7 @@ from machines.pc import X86Pc
 BIOS_PIRQ_ROUTES = (10, 10, 11, 11, 10, 10, 11, 11)  # what a BIOS programs
 BIOS_MMCONFIG = 0xB000_0000
 ICH9_SLOT = 31
+SMI_EN_APMC = 1 << 5
 LPC, SATA, SMBUS = 0, 2, 3
 
 
@@ -46,7 +47,7 @@ class Q35(X86Pc):
         self.pm_mapping = self.io.map(self.chipset.pm_base, self.pm.region_size, self.pm)
         self.pm_mapping.unmap()
         self.io.map(APM_BASE, self.pm.apm.region_size, self.pm.apm)
-        self.host_bridge = Q35Host(self._place_window)
+        self.host_bridge = Q35Host(self, self._place_window)
         self.pci.add(0, 0, self.host_bridge)
         self.pci.add(ICH9_SLOT, LPC, self.lpc)
         self.pci.add(ICH9_SLOT, SATA, Ich9Sata())
@@ -57,6 +58,7 @@ class Q35(X86Pc):
     def reset_chipset(self) -> None:
         self.pci_ports.reset()
         self.pci.reset()
+        self.pm.smi_en = SMI_EN_APMC  # QEMU: without SMM the APM port counts as set up, firmware waits for no SMI handler
 
     def firmware_setup(self) -> None:
         """PMBASE, the configuration window and the PCI interrupt routes."""
@@ -68,6 +70,7 @@ class Q35(X86Pc):
         self.host_bridge.config_write(PCIEXBAR, 4, BIOS_MMCONFIG | PCIEXBAR_ENABLE)
 
     def platform(self) -> Platform:
+        """With the configuration window where it is now, as firmware tables need it; a direct boot is about to put it there."""
         window = Window(BIOS_MMCONFIG, BIOS_MMCONFIG + 256 * BUS_SPACE - 1)
         return replace(super().platform(), mmconfig=window)
 

@@ -1,108 +1,22 @@
-"""Intel 82441FX (440FX) host bridge: what firmware programs to shadow ROM and to hide SMRAM.
+"""Intel 82441FX (440FX) host bridge (data sheet 290549).
 
-82441FX data sheet (290549), 3.2 "PCI configuration space": PAM registers 59h to 5Fh, SMRAM 72h.
 Not here: DRAM row boundaries and timing (plain storage), error reporting.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from emu.devices.pam import MemoryController, ShadowingHost
+from emu.devices.pci import COMMAND, COMMAND_MASTER, COMMAND_MEMORY, COMMAND_WRITABLE, STATUS, STATUS_ERRORS
 
-from emu.devices.pci import (
-    COMMAND,
-    COMMAND_MASTER,
-    COMMAND_MEMORY,
-    COMMAND_WRITABLE,
-    STATUS,
-    STATUS_ERRORS,
-    PciFunction,
-)
-
-PAM0, PAM_COUNT = 0x59, 7
-PAM_READ, PAM_WRITE = 0x1, 0x2
-PAM_ATTRIBUTES = 0x33  # two segments of a register, two bits each
-SMRAM = 0x72
-SMRAM_OPEN, SMRAM_CLOSED, SMRAM_LOCK, SMRAM_ENABLE = 0x40, 0x20, 0x10, 0x08
-SMRAM_BASE_SEGMENT = 0x02  # A0000h, the only choice
+__all__ = ["I440fxHost", "MemoryController"]
 
 
-def _segments() -> list[tuple[int, int, int, int]]:
-    """Register, shift, base and size of each segment; the low half of PAM0 is reserved."""
-    segments = [(PAM0, 4, 0xF0000, 0x10000)]
-    for n in range(12):
-        segments.append((PAM0 + 1 + n // 2, 4 * (n % 2), 0xC0000 + 0x4000 * n, 0x4000))
-    return segments
-
-
-PAM_SEGMENTS = _segments()
-
-
-class MemoryController(Protocol):
-    """What the machine's memory map does on the bridge's behalf."""
-
-    def set_pam(self, base: int, size: int, read_ram: bool, write_ram: bool) -> None:
-        """Whether reads and writes of the segment reach RAM; otherwise they go to the ROM or PCI behind it."""
-
-    def set_smram(self, enabled: bool, open_: bool, closed: bool) -> None:
-        """Whether there is SMRAM at A0000h, whether all code sees it, and whether SMM's data accesses miss it."""
-
-
-class I440fxHost(PciFunction):
+class I440fxHost(ShadowingHost):
     name = "i440FX"
     vendor_id, device_id, revision, class_code = 0x8086, 0x1237, 2, 0x060000
+    pam0, smram_register = 0x59, 0x72
 
     def __init__(self, memory_controller: MemoryController) -> None:
-        super().__init__()
-        self.memory_controller = memory_controller
+        super().__init__(memory_controller)
         self.define(COMMAND, 2, COMMAND_MEMORY | COMMAND_MASTER, writable=COMMAND_WRITABLE)
         self.define(STATUS, 2, 0x0280, clear_on_one=STATUS_ERRORS)
-        self.define(PAM0, 1, 0, writable=PAM_ATTRIBUTES & 0xF0)
-        for n in range(1, PAM_COUNT):
-            self.define(PAM0 + n, 1, 0, writable=PAM_ATTRIBUTES)
-        self._define_smram()
-        self.pam = [0] * len(PAM_SEGMENTS)
-        self.smram = SMRAM_BASE_SEGMENT
-
-    def _define_smram(self) -> None:
-        self.define(SMRAM, 1, SMRAM_BASE_SEGMENT, writable=SMRAM_OPEN | SMRAM_CLOSED | SMRAM_LOCK | SMRAM_ENABLE)
-
-    def realize(self) -> None:
-        """Tell the memory controller the initial state, all segments to ROM and PCI."""
-        super().realize()
-        for _, _, base, size in PAM_SEGMENTS:
-            self.memory_controller.set_pam(base, size, False, False)
-        self._tell_smram()
-
-    def reset(self) -> None:
-        super().reset()
-        self._define_smram()
-        self._update_pam()
-        self._update_smram()
-
-    def config_written(self, offset: int, size: int) -> None:
-        if offset < PAM0 + PAM_COUNT and offset + size > PAM0:
-            self._update_pam()
-        if offset <= SMRAM < offset + size:
-            self._update_smram()
-
-    def _update_pam(self) -> None:
-        for n, (register, shift, base, size) in enumerate(PAM_SEGMENTS):
-            attributes = self.config[register] >> shift & (PAM_READ | PAM_WRITE)
-            if attributes != self.pam[n]:
-                self.pam[n] = attributes
-                self.memory_controller.set_pam(base, size, bool(attributes & PAM_READ), bool(attributes & PAM_WRITE))
-
-    def _update_smram(self) -> None:
-        """D_LCK closes D_OPEN and makes itself, D_OPEN and G_SMRAME read-only until reset."""
-        if self.config[SMRAM] & SMRAM_LOCK:
-            self.config[SMRAM] &= ~SMRAM_OPEN
-            self.writable[SMRAM] = SMRAM_CLOSED
-        if self.config[SMRAM] != self.smram:
-            self.smram = self.config[SMRAM]
-            self._tell_smram()
-
-    def _tell_smram(self) -> None:
-        value = self.config[SMRAM]
-        self.memory_controller.set_smram(
-            bool(value & SMRAM_ENABLE), bool(value & SMRAM_OPEN), bool(value & SMRAM_CLOSED)
-        )

@@ -1,13 +1,13 @@
 """Intel 82Q35 memory controller hub: the host bridge of q35 (Intel 3 Series Express Chipset datasheet, section 5.1).
 
-The PCI Express configuration window (PCIEXBAR) works.  Not here: PAM and SMRAM registers are storage, graphics, DMI.
+Not here: graphics, DMI, extended SMRAM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu.devices.pci import PciFunction
+from emu.devices.pam import MemoryController, ShadowingHost
 
 PCIEXBAR = 0x60
 PCIEXBAR_ENABLE = 1
@@ -16,29 +16,26 @@ PCIEXBAR_LENGTH_SHIFT = 1
 PCIEXBAR_BUSES = (256, 128, 64)  # by the length field; 3 is reserved
 PCIEXBAR_WRITABLE = 0xF_FC00_0007  # base bits 27 and 26 count for the shorter windows
 BUS_SPACE = 1 << 20  # configuration space of one bus
-PAM0, PAM_COUNT = 0x90, 7
-SMRAM, SMRAM_RESET = 0x9D, 0x02
 
 
-class Q35Host(PciFunction):
+class Q35Host(ShadowingHost):
     """`on_window(base, buses)` says where the configuration window is; buses = 0 while it is off."""
 
     name = "mch"
     vendor_id, device_id, class_code = 0x8086, 0x29C0, 0x060000
+    pam0, smram_register = 0x90, 0x9D
 
-    def __init__(self, on_window: Callable[[int, int], None]) -> None:
-        super().__init__()
+    def __init__(self, memory_controller: MemoryController, on_window: Callable[[int, int], None]) -> None:
+        super().__init__(memory_controller)
         self.on_window = on_window
         self.define(PCIEXBAR, 8, 0, writable=PCIEXBAR_WRITABLE)
-        for n in range(PAM_COUNT):
-            self.define(PAM0 + n, 1, 0, writable=0x33 if n else 0x30)
-        self.define(SMRAM, 1, SMRAM_RESET, writable=0x78)
 
     def reset(self) -> None:
         super().reset()
         self._place_window()
 
     def config_written(self, offset: int, size: int) -> None:
+        super().config_written(offset, size)
         if offset < PCIEXBAR + 8 and offset + size > PCIEXBAR:
             self._place_window()
 

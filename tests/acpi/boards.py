@@ -12,7 +12,7 @@ from emu.bus import AddressSpace
 from emu.clock import ManualClock
 from emu.irq import Irq
 
-from aml_guest import AmlGuest
+from tests.acpi.aml_guest import AmlGuest
 
 CHIPSETS = {"piix4": PIIX4, "ich9": ICH9}
 MIB = 1 << 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from boards import CHIPSETS, Board
+from tests.acpi.boards import CHIPSETS, Board
 
 from acpi.platform import ChipsetInfo
 

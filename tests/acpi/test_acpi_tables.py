@@ -10,7 +10,7 @@ from acpi.build import RSDP_FILE, TABLES_FILE, fadt, fw_cfg_files, lay_out, madt
 from acpi.loader import ENTRY_LENGTH, AddChecksum, AddPointer, Allocate, link
 from acpi.platform import ICH9, PIIX4, MemoryRange, Platform, PossibleCpu, Window
 from acpi.tables import GenericAddress, Oem, RsdpV0, RsdpV2, Slit, Waet
-from boards import MIB, platform
+from tests.acpi.boards import MIB, platform
 
 GOLDEN_MADT = """
 41 50 49 43 90 00 00 00 01 .. 42 4f 43 48 53 20 42 58 50 43 20 20 20 20 01 00 00 00 42 58 50 43 01 00 00 00

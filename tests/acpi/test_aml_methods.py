@@ -7,8 +7,8 @@ import pytest
 from acpi.cpu_hotplug import Flag
 from acpi.dsdt import dsdt
 from acpi.platform import ICH9
-from aml_guest import AmlGuest
-from boards import Board, platform
+from tests.acpi.aml_guest import AmlGuest
+from tests.acpi.boards import Board, platform
 from emu.bus import AddressSpace
 
 DEVICE_CHECK, EJECT_REQUEST = 1, 3

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from acpi.platform import ICH9, PIIX4
 from acpi.pm import SCI_SOURCES
-from boards import Board
+from tests.acpi.boards import Board
 
 SLOTS = 5
 DEVICE_CHECK, EJECT_REQUEST = 1, 3

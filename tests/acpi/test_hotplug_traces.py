@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from acpi import trace
-from boards import Board
+from tests.acpi.boards import Board
 
 PRESENT = 0xF
 DEVICE_CHECK, EJECT_REQUEST = 1, 3

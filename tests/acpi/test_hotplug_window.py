@@ -6,7 +6,7 @@ import pytest
 
 from acpi.cpu_hotplug import Flag
 from acpi.hotplug_window import UnplugNotSupported
-from boards import Board
+from tests.acpi.boards import Board
 
 CPU_GPE = 1 << 2
 

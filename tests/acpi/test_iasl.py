@@ -13,7 +13,7 @@ from acpi.build import fadt, secondary_tables
 from acpi.dsdt import dsdt
 from acpi.platform import ICH9, PIIX4, Window
 from acpi.tables import HEADER_LENGTH
-from boards import platform
+from tests.acpi.boards import platform
 
 iasl = shutil.which("iasl")
 pytestmark = pytest.mark.skipif(iasl is None, reason="iasl (acpica-tools) is not installed")

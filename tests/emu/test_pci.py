@@ -349,9 +349,9 @@ def test_pm_block_is_placed_by_base_and_enable(pc):
 
 
 def test_apm_control_enable_is_bit_25_of_devactb(pc):
-    assert not pc.pm.apmc_enabled
-    pc.set(1, 3, 0x5B, 0x02, 1)
     assert pc.pm.apmc_enabled
+    pc.set(1, 3, 0x5B, 0x00, 1)
+    assert not pc.pm.apmc_enabled
 
 
 def test_resource_registers_report_the_serial_port(pc):

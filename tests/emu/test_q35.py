@@ -33,6 +33,20 @@ class Board:
         self.resets += 1
 
 
+class Memory:
+    def set_pam(self, base: int, size: int, read_ram: bool, write_ram: bool) -> None:
+        self.shadowed = (base, read_ram, write_ram)
+
+    def set_smram(self, enabled: bool, open_: bool, closed: bool) -> None:
+        pass
+
+
+def test_pam_registers_are_at_90h() -> None:
+    memory = Memory()
+    Q35Host(memory, lambda base, buses: None).config_write(0x90, 1, 0x30)
+    assert memory.shadowed == (0xF0000, True, True)
+
+
 @pytest.fixture
 def board() -> Board:
     return Board()
@@ -92,7 +106,7 @@ def test_reset_control_resets_on_the_rising_bit_only(board: Board) -> None:
 ])
 def test_the_configuration_window_follows_its_register(value: int, window: tuple[int, int]) -> None:
     seen: list[tuple[int, int]] = []
-    host = Q35Host(lambda base, buses: seen.append((base, buses)))
+    host = Q35Host(Memory(), lambda base, buses: seen.append((base, buses)))
     host.config_write(PCIEXBAR, 4, value)
     assert seen[-1] == window
     assert window[1] * BUS_SPACE <= 256 << 20

@@ -160,7 +160,7 @@ def test_debug_console_and_log_go_to_files(tmp_path):
 
 BIG = str(1 << 21)
 MISTAKES = [
-    ([], "nothing to boot: name a kernel with -kernel (firmware and disks are not supported yet)"),
+    ([], "nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)"),
     (["-kernel", "/nope"], "could not open '/nope': No such file or directory"),
     (["-kernel", "/"], "could not open '/': Is a directory"),
     (["-kernel", "KERNEL", "-initrd", "/nope"], "could not open '/nope': No such file or directory"),
@@ -187,7 +187,7 @@ MISTAKES = [
     (["-kernel", "KERNEL", "-nope"], "-nope: invalid option"),
     (["-kernel", "KERNEL", "-serial", "file:/nope/x"], "-serial file:/nope/x: No such file or directory"),
     (["-kernel", "KERNEL", *["-serial", "null"] * 5], "a PC has at most 4 serial ports"),
-    (["-kernel", "KERNEL", "-bios", "x"], "-bios x: firmware is not supported yet; boot a kernel with -kernel"),
+    (["-kernel", "KERNEL", "-bios", "x"], "-bios with -kernel is not supported yet: leave -bios out, kernels are entered directly"),
 ]  # fmt: skip
 
 

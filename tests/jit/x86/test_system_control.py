@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from system_machine import STACK0, STACK3, TR, TSS, Machine, pack
+from tests.jit.x86.system_machine import STACK0, STACK3, TR, TSS, Machine, pack
 
 from jit.state import Call, Exit, Leave
 from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Mode, Seg

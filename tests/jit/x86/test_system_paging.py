@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from system_machine import PML4, Machine
+from tests.jit.x86.system_machine import PML4, Machine
 
 from jit.state import TlbFlag
 from jit.x86.state import MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, Cr0, Cr4, Efer

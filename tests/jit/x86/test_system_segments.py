@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from system_machine import (
+from tests.jit.x86.system_machine import (
     ABSENT, CODE0, CODE3, CONFORMING, DATA0, DATA3, G, GDT, LDT, LDTR, READ_ONLY, TASK_GATE, TR, TR2,
     Machine, descriptor,
 )

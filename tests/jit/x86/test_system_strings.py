@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from system_machine import PML4, Machine
+from tests.jit.x86.system_machine import PML4, Machine
 
 from jit.state import Call
 from jit.x86.state import Cr0, Flag, Gpr, Seg

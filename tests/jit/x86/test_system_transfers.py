@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from system_machine import (
+from tests.jit.x86.system_machine import (
     ABSENT, CODE, CODE0, CODE3, CODE16, CODE64, CODE64_3, CONFORMING, DATA0, DATA3, GATE, GDT, STACK0, STACK3, TR, TSS,
     Machine, descriptor, gate, pack,
 )
