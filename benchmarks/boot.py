@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also as a plain script
 from benchmarks import common
 
 MEMORY_MIB = 256

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also as a plain script
 from benchmarks import common
 from benchmarks.guests import GUESTS, build, on_numachine, on_qemu
 from benchmarks.guests.measure import Result

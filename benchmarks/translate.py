@@ -2,11 +2,13 @@
 
 The text of a real kernel goes through the translator block after block, so nothing is in the code cache but every instruction
 form is known (the first pass meets them and is not timed).  A stage's time is what it adds to the stages before it, in CPU
-time of this thread.
+time of this thread.  Regions are made of hot loops only, by another thread and with LLVM: their stage stands beside the others,
+per instruction of the loops that some of the kernel's blocks are in.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -17,9 +19,12 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also as a plain script
 from benchmarks import common
 from jit import backends, runtime
 from jit.engine import Engine, Vcpu
+from jit.region_object import compile_region
+from jit.region_shape import Rejected, Shape, grow
 from jit.x86.front import X86Front
 from jit.x86.state import CodeSize, Mode
 
@@ -27,6 +32,8 @@ LOAD_AT = 16 * common.MIB
 MODE = int(CodeSize.BITS64 | Mode.FLAT | Mode.FPU | Mode.SSE | Mode.PROTECTED)
 STAGES_MODULE = "benchmarks.stages"
 ALL_ONES = (1 << 64) - 1
+REGIONS = 24  # compiled for the region stage
+REGION_STEP = 41  # every so many blocks, one is tried as the head of a loop
 
 
 def main() -> None:
@@ -114,13 +121,39 @@ def summarize(translator: Translator, seconds: dict[str, float], counts: dict[st
     added["cache"] = per["translate"] - per["stencil"]
     writers, dropped = (translator.call("count_flag_writers", flag) for flag in (0, 1))
     stages = {name: {"ns_per_insn": ns, "share": ns / per["translate"]} for name, ns in added.items()}
-    summary = {"insn_per_s": 1e9 / per["translate"], **stages, "region": None}
+    summary = {"insn_per_s": 1e9 / per["translate"], **stages}
     rates = {
         "form_hit_rate": 1 - met / instructions, "forms": translator.engine.statistics().forms, "forms_met_new": met,
         "flag_writes_dropped": dropped / writers, "insns_per_block": instructions / translator.call("count_blocks"),
         "host_bytes_per_insn": host_bytes(translator) / instructions,
     }  # fmt: skip
+    summary["region"] = regions(translator)
+    rates["region_hit_rate"] = summary["region"].pop("hit_rate")
     return {"summary": summary, "rates": rates, "instructions": instructions, "text_bytes": translator.size}
+
+
+def regions(translator: Translator) -> dict[str, float]:
+    """Compile loops that blocks of the last pass are in; the rate of blocks tried that are in one."""
+    front, shapes, tried = translator.engine.front, list[Shape](), 0
+    blocks = translator.engine.backend.regions.blocks
+    for number in range(1, int(translator.engine.words["block_count"]), REGION_STEP):
+        if len(shapes) < REGIONS:
+            tried += 1
+            shapes += loop_through(blocks, number)
+    began = time.thread_time()
+    for shape in shapes:
+        compile_region(shape, front.layout, translator.engine.backend.regions.isa)
+    seconds = time.thread_time() - began
+    instructions = sum(block.insns for shape in shapes for block in shape.blocks)
+    return {"ns_per_insn": seconds / instructions * 1e9, "ms_per_region": seconds / len(shapes) * 1e3,
+            "insns_per_region": instructions / len(shapes), "hit_rate": len(shapes) / tried}  # fmt: skip
+
+
+def loop_through(blocks: Any, number: int) -> list[Shape]:
+    try:
+        return [grow(blocks, number)]
+    except Rejected:
+        return []
 
 
 def host_bytes(translator: Translator) -> int:
@@ -138,8 +171,8 @@ def stage_table(result: dict[str, Any]) -> Table:
         table.add_column(column, justify="left" if column == "stage" else "right")
     for name, row in summary.items():
         if isinstance(row, dict):
-            table.add_row(name, f"{row['ns_per_insn']:.0f}", f"{row['share']:.0%}")
-    table.add_row("region", "-", "not built")
+            share = f"{row['share']:.0%}" if "share" in row else f"{row['ms_per_region']:.1f} ms each"
+            table.add_row(name, f"{row['ns_per_insn']:,.0f}", share)
     return table
 
 
