@@ -94,8 +94,10 @@ class Tracer:
             log.log("cpu" if "cpu" in self._masks else "fpu", text)
 
     def _registers(self, vcpu: Vcpu) -> str:
-        index = next(index for index, each in self.machine.vcpus.items() if each.vcpu is vcpu)
-        return self._dump(index, "fpu" in self._masks)
+        for index, each in self.machine.vcpus.items():
+            if each.vcpu is vcpu:
+                return self._dump(index, "fpu" in self._masks)
+        return f"CPU {vcpu.index} has been ejected"
 
     def _dump(self, index: int, vectors: bool) -> str:
         return CpuView(cast("MonitorApi", self.machine), index).dump(vectors)
