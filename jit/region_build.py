@@ -9,10 +9,12 @@ refuses; whatever writes `left` back adds it again.
 """
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from jit.ir import Slot, Uop, Value
-from jit.lower import ARGUMENT_REGISTERS, CLOBBERS, HOLE, MOSTLY, RARELY, VECTOR, Function, Helpers, Module
+from jit.lower import ARGUMENT_REGISTERS, CLOBBERS, HOLE, MOSTLY, RARELY, VECTOR, Helpers, Module
+from jit.region_flags import FLAGS, LazyFlags, Plan
 from jit.region_shape import BlockCode, Rejected, Shape
 from jit.state import NO_ERROR_CODE, Counter, Leave
 from jit.translate import tlb_offset
@@ -23,105 +25,130 @@ EXIT = "X"                              # ... of ways on to blocks outside, by n
 WRITE_BACK, RELOAD = "<write back>", "<reload>"             # lines that close() replaces
 
 
-class RegionFunction(Function):
+@dataclass
+class Program:
+    """A region's blocks as micro-ops, in the order in which control first reaches them."""
+
+    shape: Shape
+    steps: dict[int, list[Any]] = field(default_factory=dict)       # by block number; Step of the guest ISA
+    constants: dict[int, int] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)            # blocks with one way in: what held at its start holds at theirs
+    inside: dict[int, list[int]] = field(default_factory=dict)      # successors in the region
+
+
+def read(shape: Shape, isa: Any) -> Program:
+    """Run the semantics of every block.  Raises Rejected."""
+    program = Program(shape)
+    number = {block.pc: i for i, block in enumerate(shape.blocks)}
+    returns = sorted({b.returns_to for b in shape.blocks} & set(number))
+    for i, block in enumerate(shape.blocks):
+        program.inside[i] = [number[pc] for pc in (*block.targets, *(returns if block.is_return else ())) if pc in number]
+    ways = [target for targets in program.inside.values() for target in targets]
+    program.known = {n for n in range(1, len(shape.blocks)) if ways.count(n) == 1}
+    values, flags = 0, {0: None}
+    queue = [0]
+    for i in queue:
+        steps = program.steps[i] = _read_block(shape.blocks[i], isa, flags.get(i), values, program.constants)
+        values = steps[-1].count
+        for target in program.inside[i]:
+            if target not in queue:
+                queue.append(target)
+                if target in program.known:
+                    flags[target] = steps[-1].flags
+    return program
+
+
+def _read_block(block: BlockCode, isa: Any, flags: Any, values: int, constants: dict[int, int]) -> list[Any]:
+    steps, at = [], 0
+    for _ in range(block.insns):
+        step = isa.instruction(block.code[at:], block.pc + at, block.mode, flags, values, constants)
+        if step is None:
+            raise Rejected("an instruction without semantics")
+        steps.append(step)
+        if is_opaque(step, isa):
+            step.flags = None
+        flags, values, at = step.flags, step.count, at + step.length
+    if at != len(block.code):
+        raise Rejected("blocks changed")
+    return steps
+
+
+def is_opaque(step: Any, isa: Any) -> bool:
+    """Does it call a function that may look at registers, or change them?"""
+    return any(u.op == "call" and u.data[0] not in isa.PURE_HELPERS for u in step.uops)
+
+
+class RegionFunction(LazyFlags):
     """Lowers a region; `exits` holds the pcs outside that it goes to, in the order of their symbols."""
 
-    def __init__(self, module: Module, shape: Shape, layout: Layout, isa: Any):
+    def __init__(self, module: Module, program: Program, plan: Plan, layout: Layout, isa: Any):
         super().__init__(module, "region", layout, Helpers())
-        self.shape, self.isa = shape, isa
-        self.number = {block.pc: i for i, block in enumerate(shape.blocks)}
+        self.setup(isa, plan, program.constants)
+        self.program, self.shape = program, program.shape
+        self.number = {block.pc: i for i, block in enumerate(self.shape.blocks)}
         self.exits: dict[int, int] = {}
         self.slots: dict[int, int] = {}                     # record offset -> size, of those in SSA
         self.written: set[int] = set()
-        self.constants: dict[int, int] = {}
-        self.returns = {b.returns_to for b in shape.blocks} & set(self.number)
+        self.returns = {b.returns_to for b in self.shape.blocks} & set(self.number)
         self.block = 0                                      # where we are
         self.index = 0
-        self._faults: list[tuple[str, bool]] = []           # label, does it write back?
 
     # --- the whole
     def build(self) -> None:
-        """Raises Rejected."""
-        knowledge: dict[int, Any] = {}
-        values = 0
-        queue = [0]
-        single = self._single_predecessors()
-        for number in queue:
-            block = self.shape.blocks[number]
-            flags, values = self._block(number, block, knowledge.get(number), values)
-            for target in self._inside(block):
-                if target not in queue:
-                    queue.append(target)
-                    if target in single:
-                        knowledge[target] = flags
-        self._tails(queue)
+        """Raises Rejected, and Retry when the plan lacks something."""
+        ends: dict[int, Any] = {}                           # state, names, vectors at the end of the one block before
+        for number, steps in self.program.steps.items():
+            self.block = number
+            self.label(f"head{number}")
+            if number in self.program.known:
+                self.state, names, vectors = ends[number]
+                self.names, self.vectors = dict(names), dict(vectors)
+            else:
+                self.meet(number)
+            self._head(number)
+            self._block(number, steps)
+            for target in self.program.inside[number]:
+                ends[target] = self.state, self.names, self.vectors
         self.close()
 
-    def _inside(self, block: BlockCode) -> list[int]:
-        targets = [*block.targets, *(sorted(self.returns) if block.is_return else ())]
-        return [self.number[pc] for pc in targets if pc in self.number]
+    def _block(self, number: int, steps: list[Any]) -> None:
+        for self.index, step in enumerate(steps):
+            self.lower_instruction(step.uops)
+        last = steps[-1]
+        if not last.uops or last.uops[-1].op not in ("goto", "branch", "indirect", "leave"):
+            self._jump(self.shape.blocks[number].pc + len(self.shape.blocks[number].code))
 
-    def _single_predecessors(self) -> set[int]:
-        """Blocks that control enters from one place only: what is known there is known here."""
-        found = [n for block in self.shape.blocks for n in self._inside(block)]
-        return {n for n in range(1, len(self.shape.blocks)) if found.count(n) == 1}
-
-    def _block(self, number: int, block: BlockCode, flags: Any, values: int) -> tuple[Any, int]:
-        self.block = number
-        self._head(number, block)
-        at = 0
-        for self.index in range(block.insns):
-            step = self.isa.instruction(block.code[at:], block.pc + at, block.mode, flags, values, self.constants)
-            if step is None:
-                raise Rejected("an instruction without semantics")
-            for uop in step.uops:
-                self.lower(uop)
-            opaque = any(u.op == "call" and u.data[0] not in self.isa.PURE_HELPERS for u in step.uops)
-            flags, values, at = None if opaque else step.flags, step.count, at + step.length
-        if at != len(block.code):
-            raise Rejected("blocks changed")
-        if not step.uops or step.uops[-1].op not in ("goto", "branch", "indirect", "leave"):
-            self.lines.append(f"br label %{self._label(block.pc + at)}")
-        return flags, values
-
-    def _head(self, number: int, block: BlockCode) -> None:
-        self.label(f"head{number}")
+    def _head(self, number: int) -> None:
+        """Refuse without budget, or take the block's instructions from it."""
+        block = self.shape.blocks[number]
         left = self.emit("load i64, ptr %left")
         self.branch_to(self.emit(f"icmp slt i64 {left}, 1"), f"out{number}", f"body{number}", RARELY)
-        self.label(f"body{number}")
-        self.lines.append(f"store i64 {self.emit(f'sub i64 {left}, {block.insns}')}, ptr %left")
-
-    def _tails(self, lowered: list[int]) -> None:
-        """What seldom runs: heads that refuse, ways on to other blocks, faults."""
-        for number in lowered:
-            self.label(f"out{number}")
+        with self.cold(f"out{number}"):
             self._synchronize()
-            self.store_field("pc", self.shape.blocks[number].pc)
+            self.store_field("pc", block.pc)
             self.store_field("leave", int(Leave.HEAD))
             self.store_field("link", self.hole(f"block{number}"))
             counter = f"statistics.{int(Counter.REGION_SLICES)}"
             self.store_field(counter, self.emit(f"add i64 {self.load_field(counter)}, 1"))
             self.lines.append("ret void")
-        for number in self.exits.values():
-            self.label(f"exit{number}")
-            self._synchronize()
-            self.tail_call(f"{EXIT}{number}")
-        for label, write in self._faults:
-            self.label(label)
-            if write:
-                self.lines.append(WRITE_BACK)
-            self.tail_call("FAULT")
+        self.label(f"body{number}")
+        self.lines.append(f"store i64 {self.emit(f'sub i64 {left}, {block.insns}')}, ptr %left")
 
     def close(self) -> None:
-        entry = ["%left = alloca i64", *(f"{slot_name(at)} = alloca {slot_type(size)}" for at, size in self.slots.items())]
-        body, self.lines = self.lines, entry
+        entry = ["%left = alloca i64", *(f"{slot_name(at)} = alloca {slot_type(size)}" for at, size in self.slots.items()),
+                 *self.flag_variables()]
+        body, self.lines = [*self.lines, *self.cold_lines], entry
         self._reload()
+        self.enter_flags()
         self.lines += [f"store i64 {self.load_field('left')}, ptr %left", "br label %head0"]
+        kinds = self.kinds_at()
         for line in body:
             if line == WRITE_BACK:
                 self._write_back()
             elif line == RELOAD:
                 self._reload()
+            elif line.startswith(FLAGS):
+                self.write_flags_of(kinds[int(line[len(FLAGS):])])
             else:
                 self.lines.append(line)
         super().close()
@@ -213,7 +240,11 @@ class RegionFunction(Function):
     def _synchronize(self) -> None:
         """Everything back into the record, before control leaves the region."""
         self._store_left()
+        self._write_registers()
+
+    def _write_registers(self) -> None:
         self.lines.append(WRITE_BACK)
+        self.write_flags()
 
     # --- calls, exceptions
     def tlb(self) -> str:
@@ -227,7 +258,7 @@ class RegionFunction(Function):
         self._store_left()
         self.store_field("where", self.where())
         if not pure:
-            self.lines.append(WRITE_BACK)
+            self._write_registers()
         values = ["%cpu", *args]
         constraints = ",".join(["={rax}", *(f"{{{r}}}" for r, _ in zip(ARGUMENT_REGISTERS, values)), CLOBBERS])
         typed = ", ".join(f"i64 {v}" for v in values)
@@ -235,10 +266,14 @@ class RegionFunction(Function):
         self._load_left()
         if not pure:
             self.lines.append(RELOAD)
+            self.flags_changed()
         if faults:
             good, failed = (self.new("g")[1:] for _ in range(2))
-            self._faults.append((failed, pure))
             self.branch_to(self.emit(f"icmp ne i64 {self.load_field('fault')}, 0"), failed, good, RARELY)
+            with self.cold(failed):
+                if pure:
+                    self._write_registers()
+                self.tail_call("FAULT")
             self.label(good)
         return result
 
@@ -246,12 +281,12 @@ class RegionFunction(Function):
         vector, code = uop.data
         raised, on = (self.new("r")[1:] for _ in range(2))
         self.branch_to(self.value(uop.args[0]), raised, on, RARELY)
-        self.label(raised)
-        self.store_field("where", self.where())
-        self.store_field("fault", vector + 1)
-        self.store_field("fault_code", NO_ERROR_CODE if code is None else code)
-        self._synchronize()
-        self.tail_call("FAULT")
+        with self.cold(raised):
+            self.store_field("where", self.where())
+            self.store_field("fault", vector + 1)
+            self.store_field("fault_code", NO_ERROR_CODE if code is None else code)
+            self._synchronize()
+            self.tail_call("FAULT")
         self.label(on)
 
     # --- ends
@@ -259,26 +294,46 @@ class RegionFunction(Function):
         """Where control goes for the block at pc."""
         if pc in self.number:
             return f"head{self.number[pc]}"
-        return f"exit{self.exits.setdefault(pc, len(self.exits))}"
+        label = self.new("x")[1:]
+        with self.cold(label):
+            self._synchronize()
+            self.tail_call(f"{EXIT}{self.exits.setdefault(pc, len(self.exits))}")
+        return label
+
+    def _pass_to(self, *pcs: int) -> None:
+        """Before a jump to any of these."""
+        meetings = {self.number[pc] for pc in pcs if pc in self.number} - self.program.known
+        for block in sorted(meetings):
+            self.way_to(block)
+
+    def _jump(self, pc: int) -> None:
+        self._pass_to(pc)
+        self.lines.append(f"br label %{self._label(pc)}")
 
     def _goto(self, uop: Uop) -> None:
-        self.lines.append(f"br label %{self._label(self.constants[uop.args[0].number])}")
+        self._jump(self.constants[uop.args[0].number])
 
     def _branch(self, uop: Uop) -> None:
         yes, no = (self.constants[v.number] for v in uop.args[1:])
         inside = yes in self.number, no in self.number
         weight = {(True, False): MOSTLY, (False, True): RARELY}.get(inside, "")
-        self.branch_to(self.value(uop.args[0]), self._label(yes), self._label(no), weight)
+        condition = self.value(uop.args[0])
+        self._pass_to(yes, no)
+        self.branch_to(condition, self._label(yes), self._label(no), weight)
 
     def _indirect(self, uop: Uop) -> None:
         block = self.shape.blocks[self.block]
-        if block.is_return and self.returns:
-            cases = " ".join(f"i64 {pc}, label %{self._label(pc)}" for pc in sorted(self.returns))
-            away = self.new("i")[1:]
-            self.lines.append(f"switch i64 {self.value(uop.args[0])}, label %{away} [ {cases} ]")
-            self.label(away)
-        self._synchronize()
-        super()._indirect(uop)
+        target = self.value(uop.args[0])
+        if not (block.is_return and self.returns):
+            self._synchronize()
+            return super()._indirect(uop)
+        self._pass_to(*self.returns)
+        away = self.new("i")[1:]
+        cases = " ".join(f"i64 {pc}, label %{self._label(pc)}" for pc in sorted(self.returns))
+        self.lines.append(f"switch i64 {target}, label %{away} [ {cases} ]")
+        with self.cold(away):
+            self._synchronize()
+            super()._indirect(uop)
 
     def _leave(self, uop: Uop) -> None:
         self._synchronize()

@@ -14,7 +14,8 @@ from elftools.elf.elffile import ELFFile
 
 from jit import cache
 from jit.lower import Module
-from jit.region_build import RegionFunction
+from jit.region_build import RegionFunction, read
+from jit.region_flags import Plan, Retry
 from jit.region_shape import Shape
 from jit.runtime import initialize_llvm
 from jit.stencil import RELOCATION_KINDS, read_constants
@@ -46,9 +47,15 @@ def obtain(shape: Shape, layout: Layout, isa: Any) -> tuple[RegionCode, bool]:
 
 
 def compile_region(shape: Shape, layout: Layout, isa: Any) -> RegionCode:
-    module = Module()
-    function = RegionFunction(module, shape, layout, isa)
-    function.build()
+    program, plan = read(shape, isa), Plan()
+    while True:
+        module = Module()
+        function = RegionFunction(module, program, plan, layout, isa)
+        try:
+            function.build()
+            break
+        except Retry as lack:
+            getattr(plan, lack.name).add(lack.block)
     text, constants, relocations = emit(module.text())
     return RegionCode(text, constants, relocations, tuple(function.exits))
 
@@ -57,6 +64,7 @@ def emit(text: str) -> tuple[bytes, bytes, tuple[tuple[int, int, str, int], ...]
     """Code, read-only data and relocations of the one function in a module."""
     initialize_llvm()
     module = llvm.parse_assembly(text)
+    module.verify()
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
     passes.add_instruction_combine_pass()
@@ -90,7 +98,7 @@ def _read(elf: ELFFile) -> tuple[bytes, bytes, tuple[tuple[int, int, str, int], 
 @remember
 def _sources() -> str:
     """Text of everything that decides what regions look like."""
-    names = ("jit.ir", "jit.lower", "jit.region_build", "jit.region_object", "jit.state", "jit.x86.state", "jit.x86.builder",
+    names = ("jit.ir", "jit.lower", "jit.region_build", "jit.region_flags", "jit.region_object", "jit.state", "jit.x86.state", "jit.x86.builder",
              "jit.x86.flags", "jit.x86.insn", "jit.x86.region", "jit.hostcode")
     text = [Path(str(import_module(name).__file__)).read_text() for name in names]
     folder = Path(str(import_module("jit.x86.semantics").__file__)).parent

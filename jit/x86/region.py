@@ -9,21 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jit.ir import Uop, Value, python_function
+from jit.ir import Slot, Uop, Value, python_function
 from jit.x86.builder import Builder, NoSemantics
-from jit.x86.flags import COMPARISONS, Flags
+from jit.x86.flags import AUX, COMPARISONS, Flags
 from jit.x86.insn import decode
 from jit.x86.state import X86
 
 UNFOLDED = {"sdiv", "srem", "udiv", "urem", "bswap"}       # division by a constant 0 is guarded by its own check
 NEUTRAL = {"add", "sub", "or", "xor", "shl", "lshr", "ashr", "rotl", "rotr"}   # x op 0 is x
 # Record slots that a region keeps in host registers: (offset, bytes of a slot, slots).  All others stay where they are.
-SLOTS = ((X86.offset("gpr"), 8, 16), (X86.offset("result"), 8, 2), (X86.offset("xmm"), 16, 16))
+SLOTS = ((X86.offset("gpr"), 8, 16), (X86.offset("xmm"), 16, 16))
+LAZY = (X86.offset("result"), X86.offset("aux"))
+CARRY = -8                              # stands for `aux` where only its carry counts: for INC and DEC, which keep it
 # Runtime functions that neither read nor write such slots.
 PURE_HELPERS = frozenset({"segment_check", "segment_check_write", "divide_unsigned", "divide_signed",
                           "load_slow", "load_for_write", "store_slow", "probe_slow"})
 RETURNS = {"ret"}
-assert X86.offset("aux") == X86.offset("result") + 8
 
 
 @dataclass
@@ -47,6 +48,12 @@ class RegionFlags(Flags):
         self._before = before
         self.outcome: Value | None = None                   # ZF and SF follow from this value, of the operation's width
         self.untouched = True
+        self._keeps = ""
+
+    @property
+    def _builder(self) -> RegionBuilder:
+        assert isinstance(self._b, RegionBuilder)
+        return self._b
 
     def known(self) -> RegionFlags | None:
         """The instruction that set the flags last, seen from the next one."""
@@ -54,12 +61,26 @@ class RegionFlags(Flags):
 
     # --- writers
     def add(self, x: Value, y: Value | int, r: Value, keep: str = "") -> None:
-        super().add(x, y, r, keep)
-        self.outcome = r
+        y = self._b.value(y, x.bits)
+        self._keeps = keep
+        super().add(r - y if self._is("add", r, x, y) else x, y, r, keep)
+        self._keeps, self.outcome = "", r
 
     def sub(self, x: Value, y: Value | int, r: Value, keep: str = "") -> None:
-        super().sub(x, y, r, keep)
-        self.outcome = r
+        y = self._b.value(y, x.bits)
+        self._keeps = keep
+        super().sub(r + y if self._is("sub", r, x, y) else x, y, r, keep)
+        self._keeps, self.outcome = "", r
+        self.compared = None if keep else (x, y)
+
+    def _is(self, op: str, r: Value, x: Value, y: Value) -> bool:
+        """Is r just `x op y`?  Then x follows from r and need not be kept for the flags' sake."""
+        made = next((u for u in reversed(self._b.uops) if u.out is not None and u.out.number == r.number), None)
+        return made is not None and made.op == op and self._same(made.args[0], x) and self._same(made.args[1], y)
+
+    def _same(self, a: Value, b: Value) -> bool:
+        known = self._builder.constants
+        return a.number == b.number or a.number in known and known[a.number] == known.get(b.number)
 
     def logic(self, r: Value) -> None:
         super().logic(r)
@@ -70,9 +91,7 @@ class RegionFlags(Flags):
         self.outcome = r
 
     def write_if(self, condition: Value) -> None:
-        builder = self._b
-        assert isinstance(builder, RegionBuilder)
-        constant = builder.constants.get(condition.number)
+        constant = self._builder.constants.get(condition.number)
         if constant == 0:
             self.written, self.compared, self.outcome, self.untouched = None, None, None, True
         elif constant is None:
@@ -104,6 +123,9 @@ class RegionFlags(Flags):
     def sf(self) -> Value:
         source = self._source()
         return self._mine(source.outcome).slt(0) if source and source.outcome else super().sf()
+
+    def _get(self, slot: Slot) -> Value:
+        return self._b.get(Slot(CARRY), 64) if self._keeps and slot is AUX else super()._get(slot)
 
     def _source(self) -> RegionFlags | None:
         return self._before.known() if self._before and not self.fused else None
