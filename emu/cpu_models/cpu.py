@@ -125,11 +125,16 @@ class X86Cpu(Cpu):
         return cpuid(self, self.topology, self.apic_id, leaf, subleaf, cr4=cr4, xcr0=xcr0)
 
     # realize
-    def realize(self) -> None:
+    def expand(self) -> None:
+        """Settle what this CPU asks for: features and levels, whatever the accelerator has."""
         self._apply_plus_and_minus()
-        wanted = drop_orphans(self.wanted)
+        self.wanted = drop_orphans(self.wanted)
+        self._raise_levels(self.wanted)
+
+    def realize(self) -> None:
+        self.expand()
+        wanted = self.wanted
         self.filtered = frozenset(wanted - self.offered)
-        self._raise_levels(wanted)
         self._report_filtered()
         self.features = frozenset(drop_orphans(wanted - self.filtered))
         self._settle_phys_bits()
@@ -160,9 +165,11 @@ class X86Cpu(Cpu):
         automatic = needed if self.full_cpuid_auto_level else {7} & needed
         ranges = (("level", 0, 0x4000_0000), ("xlevel", 0x8000_0000, 0xC000_0000), ("xlevel2", 0xC000_0000, 1 << 32))
         for attribute, low, high in ranges:
+            leaves = [leaf for leaf in automatic if low <= leaf < high]
+            least = max([getattr(self, "min_" + attribute), *leaves])
+            setattr(self, "min_" + attribute, least)
             if getattr(self, attribute) is None:
-                leaves = [leaf for leaf in automatic if low <= leaf < high]
-                setattr(self, attribute, max([getattr(self, "min_" + attribute), *leaves]))
+                setattr(self, attribute, least)
 
     def _settle_phys_bits(self) -> None:
         if "lm" not in self.features:

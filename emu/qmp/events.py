@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from emu.qmp.shapes import EVENTS
+
 Listener = Callable[[dict[str, Any]], None]
 
 RATE_LIMITED = {
@@ -19,10 +21,7 @@ RATE_LIMITED = {
 }  # fmt: skip
 RATE_LIMIT_SECONDS = 1.0
 
-EVENT_NAMES = (
-    "ACPI_DEVICE_OST", "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "GUEST_PANICKED", "POWERDOWN", "RESET", "RESUME",
-    "RTC_CHANGE", "SHUTDOWN", "STOP", "SUSPEND", "WAKEUP", "WATCHDOG",
-)  # fmt: skip
+EVENT_NAMES = tuple(EVENTS)
 
 
 @dataclass

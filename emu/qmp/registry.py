@@ -4,7 +4,8 @@
     def cpu_add(vm: Context, id: int) -> None: ...
 
 The signature is the schema: annotations give JSON types, defaults make arguments optional, Literal is an enumeration,
-**properties takes whatever else there is.  An argument command_line is "command-line" on the wire.
+**properties takes whatever else there is.  An argument command_line is "command-line" on the wire.  What an answer is made of
+is said by returns=, a shape (emu/qmp/shapes.py) or a list of one.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Command:
     open_ended: bool  # takes members of any name
     negotiation: bool  # allowed before qmp_capabilities
     result: Any
+    features: tuple[str, ...] = ()  # what query-qmp-schema says about it beyond its types
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """Keyword arguments from the wire's "arguments".  Raises QmpError."""
@@ -71,11 +73,12 @@ class Registry:
     def __init__(self) -> None:
         self._commands: dict[str, Command] = {}
 
-    def command(self, name: str, *, negotiation: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def command(self, name: str, *, negotiation: bool = False, returns: Any = None,
+                features: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
         """Decorator: register a function; it stays callable from Python."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._commands[name] = _describe(name, function, negotiation)
+            self._commands[name] = _describe(name, function, negotiation, returns, features)
             return function
 
         return register
@@ -97,13 +100,13 @@ COMMANDS = Registry()
 command = COMMANDS.command
 
 
-def _describe(name: str, function: Callable[..., Any], negotiation: bool) -> Command:
+def _describe(name: str, function: Callable[..., Any], negotiation: bool, returns: Any, features: tuple[str, ...]) -> Command:
     hints = typing.get_type_hints(function)
     signature = list(inspect.signature(function).parameters.values())[1:]  # the first one is the context
     parameters = tuple(Parameter(p.name.replace("_", "-"), p.name, hints.get(p.name, Any), p.default is not p.empty)
                        for p in signature if p.name != "properties")  # fmt: skip
     open_ended = any(p.name == "properties" for p in signature)
-    return Command(name, function, parameters, open_ended, negotiation, hints.get("return"))
+    return Command(name, function, parameters, open_ended, negotiation, returns or hints.get("return"), features)
 
 
 def check_type(name: str, value: Any, annotation: Any) -> Any:

@@ -239,6 +239,30 @@ def test_cpu_definitions_name_types(client):
     assert all(entry["typename"] == entry["name"] + "-x86_64-cpu" for entry in definitions)
 
 
+def test_cpus_in_their_old_shape(client):
+    assert client.execute("query-cpus") == [{
+        "CPU": 0, "current": True, "halted": False, "qom_path": "/machine/unattached/device[0]", "thread_id": 77,
+        "props": {"socket-id": 0, "core-id": 0, "thread-id": 0}, "arch": "x86", "pc": 0}]  # fmt: skip
+
+
+def test_model_is_expanded(client):
+    answer = client.execute("query-cpu-model-expansion", type="static", model={"name": "qemu64", "props": {"nx": False}})
+    assert answer["model"]["name"] == "base" and answer["model"]["props"]["nx"] is False
+
+
+@pytest.mark.parametrize("arguments, desc", [
+    ({"type": "static"}, "Parameter 'model' is missing"),
+    ({"type": "bad", "model": 3}, "Parameter 'type' does not accept value 'bad'"),
+    ({"type": "full", "model": 3}, "Invalid parameter type for 'model', expected: object"),
+    ({"type": "full", "model": {}}, "Parameter 'model.name' is missing"),
+    ({"type": "full", "model": {"name": 3}}, "Invalid parameter type for 'model.name', expected: string"),
+    ({"type": "full", "model": {"name": "qemu64", "x": 1}}, "Parameter 'model.x' is unexpected"),
+    ({"type": "full", "model": {"name": "nope"}}, "CPU model 'nope' not found"),
+])  # fmt: skip
+def test_model_expansion_refuses_in_qemus_words(client, arguments, desc):
+    assert client.desc("query-cpu-model-expansion", **arguments) == desc
+
+
 # -- objects
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from emu.qmp import schema, shapes
 from emu.qmp.errors import QmpError
 from emu.qmp.events import EVENT_NAMES
 from emu.qmp.machine_api import Context
@@ -18,23 +19,28 @@ def qmp_capabilities(vm: Context, enable: list[str] | None = None) -> None:
     raise QmpError("qmp_capabilities belongs to a QMP session")
 
 
-@command("query-version")
+@command("query-version", returns=shapes.VERSION)
 def query_version(vm: Context) -> dict[str, Any]:
     return QMP_VERSION
 
 
-@command("query-commands")
+@command("query-commands", returns=[shapes.NAME_ONLY])
 def query_commands(vm: Context) -> list[dict[str, str]]:
     return [{"name": each.name} for each in COMMANDS]
 
 
-@command("query-events")
+@command("query-qmp-schema", returns=[shapes.SCHEMA])
+def query_qmp_schema(vm: Context) -> list[dict[str, Any]]:
+    return schema.describe(COMMANDS, shapes.EVENTS)
+
+
+@command("query-events", returns=[shapes.NAME_ONLY])
 def query_events(vm: Context) -> list[dict[str, str]]:
     """Gone from QEMU since 6.0, kept for older clients."""
     return [{"name": name} for name in EVENT_NAMES]
 
 
-@command("query-status")
+@command("query-status", returns=shapes.STATUS)
 def query_status(vm: Context) -> dict[str, Any]:
     state = vm.machine.run_control.state
     return {"running": state is RunState.RUNNING, "singlestep": False, "status": state.value}

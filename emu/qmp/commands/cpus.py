@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from emu.cpu_models.cpu import definition_info, model_names
+from emu.cpu_models.expansion import expand
+from emu.qmp import shapes
+from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context
-from emu.qmp.registry import command
+from emu.qmp.registry import check_type, command
 
 
-@command("query-cpus-fast")
+@command("query-cpus-fast", returns=[shapes.CPU_FAST])
 def query_cpus_fast(vm: Context) -> list[dict[str, Any]]:
     return [{"thread-id": cpu.thread_id, "props": cpu.props, "qom-path": cpu.qom_path, "cpu-index": cpu.index,
              "target": vm.machine.target} for cpu in vm.machine.cpu_infos()]  # fmt: skip
 
 
-@command("query-hotpluggable-cpus")
+@command("query-hotpluggable-cpus", returns=[shapes.HOTPLUGGABLE_CPU])
 def query_hotpluggable_cpus(vm: Context) -> list[dict[str, Any]]:
     return vm.machine.possible_cpus()
 
 
-@command("query-cpu-definitions")
+@command("query-cpu-definitions", returns=[shapes.CPU_DEFINITION])
 def query_cpu_definitions(vm: Context) -> list[dict[str, Any]]:
     return [definition_info(name) for name in model_names()]
+
+
+@command("query-cpus", returns=[shapes.CPU_OLD])
+def query_cpus(vm: Context) -> list[dict[str, Any]]:
+    """Gone from QEMU since 6.0; note the underscores.  "current" is the CPU that HMP looks at."""
+    return [{"CPU": cpu.index, "current": cpu.index == vm.current_cpu, "halted": cpu.halted, "qom_path": cpu.qom_path,
+             "thread_id": cpu.thread_id, "props": cpu.props, "arch": "x86", "pc": cpu.pc}
+            for cpu in vm.machine.cpu_infos()]  # fmt: skip
+
+
+@command("query-cpu-model-expansion", returns=shapes.CPU_MODEL_EXPANSION)
+def query_cpu_model_expansion(vm: Context, type: Literal["static", "full"], model: dict[str, Any]) -> dict[str, Any]:
+    for member in model:
+        if member not in ("name", "props"):
+            raise QmpError(f"Parameter 'model.{member}' is unexpected")
+    if "name" not in model:
+        raise QmpError("Parameter 'model.name' is missing")
+    return {"model": expand(type, check_type("model.name", model["name"], str), model.get("props"))}
 
 
 @command("cpu-add")
@@ -31,6 +52,6 @@ def cpu_add(vm: Context, id: int) -> None:
     vm.machine.cpu_add(id)
 
 
-@command("query-acpi-ospm-status")
+@command("query-acpi-ospm-status", returns=[shapes.OST])
 def query_acpi_ospm_status(vm: Context) -> list[dict[str, Any]]:
     return vm.machine.ospm_status()

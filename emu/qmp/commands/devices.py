@@ -45,7 +45,7 @@ def _check_bus(driver: str, bus: Any) -> None:
     raise QmpError(f"Device '{driver}' can't go on {kind} bus")
 
 
-@command("device_add")
+@command("device_add", features=("json-cli",))
 def device_add(vm: Context, driver: Any, id: str | None = None, *, properties: dict[str, Any] | None = None) -> None:
     cls = find_driver(str(driver))
     given = dict(properties or {})

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from emu import qom
+from emu.qmp import shapes
 from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
 
 
-@command("qom-list")
+@command("qom-list", returns=[shapes.OBJECT_PROPERTY])
 def qom_list(vm: Context, path: str) -> list[dict[str, str]]:
     return qom.resolve(vm.machine.root, path).list_properties()
 
@@ -25,17 +26,17 @@ def qom_set(vm: Context, path: str, property: str, value: Any) -> None:
     qom.resolve(vm.machine.root, path).set_property(property, value, strict=True)
 
 
-@command("qom-list-types")
+@command("qom-list-types", returns=[shapes.OBJECT_TYPE])
 def qom_list_types(vm: Context, implements: str | None = None, abstract: bool = False) -> list[dict[str, Any]]:
     return [qom.describe_type(cls) for cls in qom.list_types(implements, abstract)]
 
 
-@command("qom-list-properties")
+@command("qom-list-properties", returns=[shapes.OBJECT_PROPERTY])
 def qom_list_properties(vm: Context, typename: str) -> list[dict[str, Any]]:
     return qom.list_type_properties(qom.find_type(typename))
 
 
-@command("device-list-properties")
+@command("device-list-properties", returns=[shapes.OBJECT_PROPERTY])
 def device_list_properties(vm: Context, typename: str) -> list[dict[str, Any]]:
     try:
         cls = qom.find_type(typename)

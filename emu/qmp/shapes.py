@@ -1,0 +1,88 @@
+"""Shapes of JSON objects on the wire, named and laid out as in QEMU 7.2's QMP reference; query-qmp-schema shows them.
+
+A member whose name ends in "?" may be absent.  A member's type is a Python type, a Literal (an enumeration), a Shape, or a
+one-element list of any of these.  `object` is any JSON value.  Answers are held to their shapes by tests/qmp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A JSON object; `open` ones have further members."""
+
+    name: str
+    members: dict[str, Any] = field(hash=False, default_factory=dict)
+    open: bool = False
+
+
+ARCHITECTURE = Literal["aarch64", "x86_64"]
+RUN_STATE = Literal["debug", "inmigrate", "internal-error", "io-error", "paused", "postmigrate", "prelaunch", "finish-migrate",
+                    "restore-vm", "running", "save-vm", "shutdown", "suspended", "watchdog", "guest-panicked", "colo"]  # fmt: skip
+SHUTDOWN_CAUSE = Literal["none", "host-error", "host-qmp-quit", "host-qmp-system-reset", "host-signal", "host-ui",
+                         "guest-shutdown", "guest-reset", "guest-panic", "subsystem-reset", "snapshot-load"]  # fmt: skip
+
+EMPTY = Shape("Empty")
+NAME_ONLY = Shape("NameOnly", {"name": str})
+SCHEMA = Shape("SchemaInfo", {"name": str, "meta-type": Literal["array", "builtin", "command", "enum", "event", "object"]}, open=True)
+VERSION_TRIPLE = Shape("VersionTriple", {"major": int, "minor": int, "micro": int})
+VERSION = Shape("VersionInfo", {"qemu": VERSION_TRIPLE, "package": str})
+STATUS = Shape("StatusInfo", {"running": bool, "singlestep": bool, "status": RUN_STATE})
+NAME = Shape("NameInfo", {"name?": str})
+UUID = Shape("UuidInfo", {"UUID": str})
+TARGET = Shape("TargetInfo", {"arch": ARCHITECTURE})
+KVM = Shape("KvmInfo", {"enabled": bool, "present": bool})
+MACHINE = Shape("MachineInfo", {
+    "name": str, "alias?": str, "is-default?": bool, "cpu-max": int, "hotpluggable-cpus": bool, "numa-mem-supported": bool,
+    "deprecated": bool, "default-cpu-type?": str, "default-ram-id?": str})  # fmt: skip
+CURRENT_MACHINE = Shape("CurrentMachineParams", {"wakeup-suspend-support": bool})
+MEMORY_SIZE = Shape("MemoryInfo", {"base-memory": int, "plugged-memory?": int})
+CHARDEV = Shape("ChardevInfo", {"label": str, "filename": str, "frontend-open": bool})
+
+CPU_PLACE = Shape("CpuInstanceProperties", {
+    "node-id?": int, "socket-id?": int, "die-id?": int, "cluster-id?": int, "core-id?": int, "thread-id?": int})  # fmt: skip
+CPU_FAST = Shape("CpuInfoFast", {
+    "cpu-index": int, "qom-path": str, "thread-id": int, "props?": CPU_PLACE, "target": ARCHITECTURE})  # fmt: skip
+CPU_OLD = Shape("CpuInfo", {"CPU": int, "current": bool, "halted": bool, "qom_path": str, "thread_id": int, "props?": CPU_PLACE,
+                            "arch": Literal["x86", "other"], "pc": int})  # fmt: skip
+HOTPLUGGABLE_CPU = Shape("HotpluggableCPU", {"type": str, "vcpus-count": int, "props": CPU_PLACE, "qom-path?": str})
+CPU_DEFINITION = Shape("CpuDefinitionInfo", {
+    "name": str, "migration-safe?": bool, "static": bool, "unavailable-features?": [str], "typename": str, "alias-of?": str,
+    "deprecated": bool})  # fmt: skip
+CPU_MODEL = Shape("CpuModelInfo", {"name": str, "props?": object})
+CPU_MODEL_EXPANSION = Shape("CpuModelExpansionInfo", {"model": CPU_MODEL})
+OST = Shape("ACPIOSTInfo", {"device?": str, "slot": str, "slot-type": Literal["DIMM", "CPU"], "source": int, "status": int})
+
+OBJECT_PROPERTY = Shape("ObjectPropertyInfo", {"name": str, "type": str, "description?": str, "default-value?": object})
+OBJECT_TYPE = Shape("ObjectTypeInfo", {"name": str, "abstract?": bool, "parent?": str})
+
+MEMDEV = Shape("Memdev", {"id?": str, "size": int, "merge": bool, "dump": bool, "prealloc": bool, "share": bool, "reserve?": bool,
+                          "host-nodes": [int], "policy": Literal["default", "preferred", "bind", "interleave"]})  # fmt: skip
+OPTION_PARAMETER = Shape("CommandLineParameterInfo", {
+    "name": str, "type": Literal["string", "boolean", "number", "size"], "help?": str, "default?": str})  # fmt: skip
+OPTION = Shape("CommandLineOptionInfo", {"option": str, "parameters": [OPTION_PARAMETER]})
+VNC = Shape("VncInfo", {"enabled": bool})
+DISPLAY = Shape("DisplayOptions", {"type": Literal["none"]})
+MIGRATION_CAPABILITY = Shape("MigrationCapabilityStatus", {"capability": str, "state": bool})
+
+POWER = {"guest": bool, "reason": SHUTDOWN_CAUSE}
+DEVICE = {"device?": str, "path": str}
+
+EVENTS = {
+    "ACPI_DEVICE_OST": Shape("AcpiDeviceOst", {"info": OST}),
+    "DEVICE_DELETED": Shape("DeviceDeleted", DEVICE),
+    "DEVICE_UNPLUG_GUEST_ERROR": Shape("DeviceUnplugGuestError", DEVICE),
+    "GUEST_PANICKED": Shape("GuestPanicked", {"action": Literal["pause", "poweroff", "run"], "info?": object}),
+    "POWERDOWN": EMPTY,
+    "RESET": Shape("Reset", POWER),
+    "RESUME": EMPTY,
+    "RTC_CHANGE": Shape("RtcChange", {"offset": int, "qom-path": str}),
+    "SHUTDOWN": Shape("Shutdown", POWER),
+    "STOP": EMPTY,
+    "SUSPEND": EMPTY,
+    "WAKEUP": EMPTY,
+    "WATCHDOG": Shape("Watchdog", {"action": Literal["reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"]}),
+}
