@@ -277,7 +277,7 @@ def test_reset_forgets_a_timer_toggle(board):
 
 
 def test_ich9_keeps_smi_enable_and_clears_smi_status_by_ones():
-    from boards import Board
+    from tests.acpi.boards import Board
 
     board = Board(ICH9, [0])
     board.io.write(SMI_EN, 4, 0x2021)
@@ -289,7 +289,7 @@ def test_ich9_keeps_smi_enable_and_clears_smi_status_by_ones():
 
 
 def test_a_snapshot_round_trips_with_its_lines_and_alarm(board, chipset):
-    from boards import Board
+    from tests.acpi.boards import Board
 
     board.io.write(EN, 2, Pm1.TMR)
     board.io.write(board.gpe_enable_port, 1, CPU_GPE)

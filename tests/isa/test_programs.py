@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 
+from jit.x86.state import Gpr
 from tests.isa import engine_runner, runner
 from tests.isa.programs import program
 from tests.oracle import forms, native
@@ -78,5 +79,6 @@ def test_forms_whose_flags_nobody_reads_do_the_rest_all_the_same(mode: int, grou
     """Behind each comes an instruction that writes all flags, so that its own flag writes are dropped."""
     tail = assemble(WRITES_ALL_FLAGS, mode)
     cases = [replace(case, code=case.code + tail, undefined_flags=0)
-             for group in groups for case in forms.cases(group, seed=3, per_form=1, mode=mode)]
+             for group in groups for case in forms.cases(group, seed=3, per_form=1, mode=mode)
+             if not case.undefined_gpr.get(Gpr.RSP)]                # what the added instruction compares
     assert not disagreements(list(zip(cases, native.run_many(cases))), engine_runner.run)
