@@ -133,11 +133,12 @@ class Regions:
             return 0
         return self.blocks.find(int(info["host"]) - int(self.words["ram"]) + (address & (PAGE_SIZE - 1)), pc, mode)
 
-    def make(self, vcpu: Vcpu, pc: int) -> None:
+    def make(self, vcpu: Vcpu, pc: int) -> RegionCode:
         """A region for the loop through the block at `pc`, now.  Raises Rejected.  For tests."""
         job = self._job(vcpu, pc, int(vcpu.state["mode"]))
         code, built = obtain(job.shape, self.layout, self.isa)
         self._install(job, code, built)
+        return code
 
     # --- compiling, off the guest's thread
     def _start(self) -> None:
@@ -194,7 +195,10 @@ class Regions:
             value = (symbols[symbol] if symbol in symbols else self._helper(symbol)) + addend
             _relocate(text, offset, kind, value, entry + offset)
         ctypes.memmove(dead, bytes(8), 8)
-        ctypes.memmove(constants, code.constants, len(code.constants))
+        data = bytearray(code.constants)
+        for at, target in code.tables:
+            struct.pack_into("<Q", data, at, entry + target)
+        ctypes.memmove(constants, bytes(data), len(data))
         ctypes.memmove(entry, bytes(text), len(text))
         self.words["arena_next"] = _aligned(entry + len(text), 16)
         return entry, dead

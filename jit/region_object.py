@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import marshal
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cache as remember
 from importlib import import_module
@@ -18,7 +19,7 @@ from jit.region_build import RegionFunction, read
 from jit.region_flags import Plan, Retry
 from jit.region_shape import Shape
 from jit.runtime import initialize_llvm
-from jit.stencil import RELOCATION_KINDS, read_constants
+from jit.stencil import ABS64, RELOCATION_KINDS, read_constants
 from jit.words import Layout
 
 CONSTANTS = ".constants"                # relocations against the region's read-only data; the addend is an offset there
@@ -32,12 +33,13 @@ class RegionCode:
     text: bytes
     constants: bytes
     relocations: tuple[tuple[int, int, str, int], ...]      # offset, kind, symbol, addend
+    tables: tuple[tuple[int, int], ...]                     # words of `constants` (offset) that point into `text` (offset)
     exits: tuple[int, ...]                                  # pcs of the symbols X0, X1...
 
 
 def obtain(shape: Shape, layout: Layout, isa: Any) -> tuple[RegionCode, bool]:
     """A region's code, and whether it had to be compiled.  Raises Rejected."""
-    key = cache.key("region 1", _sources(), shape.key)
+    key = cache.key("region 2", _sources(), shape.key)
     image = cache.read("regions", key)
     if image is not None:
         return RegionCode(*marshal.loads(image)), False     # noqa: S302 (our own file; plain data)
@@ -56,18 +58,16 @@ def compile_region(shape: Shape, layout: Layout, isa: Any) -> RegionCode:
             break
         except Retry as lack:
             getattr(plan, lack.name).add(lack.block)
-    text, constants, relocations = emit(module.text())
-    return RegionCode(text, constants, relocations, tuple(function.exits))
+    return RegionCode(*emit(module.text()), tuple(function.exits))
 
 
-def emit(text: str) -> tuple[bytes, bytes, tuple[tuple[int, int, str, int], ...]]:
-    """Code, read-only data and relocations of the one function in a module."""
+def emit(text: str) -> tuple[Any, ...]:
+    """The first four fields of RegionCode, of the one function in a module."""
     initialize_llvm()
     module = llvm.parse_assembly(text)
     module.verify()
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
-    passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
     passes.run(module, llvm.create_pass_builder(_machine(), llvm.PipelineTuningOptions()))
     return _read(ELFFile(io.BytesIO(_machine().emit_object(module))))
@@ -81,7 +81,7 @@ def _machine() -> Any:
     return target.create_target_machine(opt=2, reloc="static", codemodel="small", cpu="x86-64-v2", features=features)
 
 
-def _read(elf: ELFFile) -> tuple[bytes, bytes, tuple[tuple[int, int, str, int], ...]]:
+def _read(elf: ELFFile) -> tuple[Any, ...]:
     symbols = elf.get_section_by_name(".symtab")
     constants, places = read_constants(elf)
     found = []
@@ -92,7 +92,20 @@ def _read(elf: ELFFile) -> tuple[bytes, bytes, tuple[tuple[int, int, str, int], 
         if symbol["st_shndx"] in places:
             name, addend = CONSTANTS, addend + places[symbol["st_shndx"]] + symbol["st_value"]
         found.append((relocation["r_offset"], RELOCATION_KINDS[relocation["r_info_type"]], name, addend))
-    return elf.get_section_by_name(".text").data(), constants, tuple(found)
+    return elf.get_section_by_name(".text").data(), constants, tuple(found), tuple(_tables(elf, places))
+
+
+def _tables(elf: ELFFile, places: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """Jump tables: relocations of read-only data against the code."""
+    text = next(i for i, section in enumerate(elf.iter_sections()) if section.name == ".text")
+    symbols = elf.get_section_by_name(".symtab")
+    for section in elf.iter_sections():
+        if section["sh_type"] == "SHT_RELA" and section["sh_info"] in places:
+            for relocation in section.iter_relocations():
+                symbol = symbols.get_symbol(relocation["r_info_sym"])
+                if symbol["st_shndx"] != text or RELOCATION_KINDS.get(relocation["r_info_type"]) != ABS64:
+                    raise RuntimeError("a region's constants refer to something that is not its code")
+                yield places[section["sh_info"]] + relocation["r_offset"], symbol["st_value"] + relocation["r_addend"]
 
 
 @remember

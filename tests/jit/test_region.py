@@ -24,6 +24,7 @@ class Twins:
     def __init__(self) -> None:
         self.hot, self.plain = Guest(regions=True), Guest(regions=False)
         self.guests = (self.hot, self.plain)
+        self.made: list[Any] = []
 
     def start(self, text: str, handler: Any = None, **registers: int) -> Twins:
         """Write code to CODE and go there with these registers, all others 0."""
@@ -44,7 +45,7 @@ class Twins:
     def warm(self, head: int = CODE, budget: int = WARM) -> Twins:
         """Run a little; then the loop through `head` becomes a region."""
         self.run(budget)
-        self.regions.make(self.hot.cpu, head)
+        self.made.append(self.regions.make(self.hot.cpu, head))
         return self
 
     @property
@@ -135,6 +136,19 @@ def test_slices_of_every_length_end_at_the_same_places(twins: Twins, name: str) 
 def test_flags_are_exact_behind_the_loop(twins: Twins) -> None:
     twins.start(f"add al, 0x11; sub ecx, 1; jne {CODE:#x}; pushfq; pop rdx; hlt", rcx=50).warm().finish()
     assert twins.hot["rdx"] & (Flag.ZF | Flag.CF | Flag.PF) == Flag.ZF | Flag.PF
+
+
+def test_flags_of_many_origins_meet(twins: Twins) -> None:
+    """Six ways back to the head, each with flags of another kind: the ways out there choose among them through a table."""
+    ways = ("add al, cl", "cmp cl, 5", "xor al, cl", "shl al, 3", "inc al", "sub ax, cx", "neg al", "imul eax, ecx")
+    chain = "; ".join(f"cmp cl, {i}; jne n{i}; {way}; jmp {CODE:#x}; n{i}: nop" for i, way in enumerate(ways))
+    twins.start(f"lea ecx, [rcx + 1]; mov [rsi], ecx; lea ecx, [rcx]; and cl, 15; {chain}; lea edx, [rdx - 1]; cmp dx, 0; jne {CODE:#x}; hlt",
+                rdx=40)
+    twins.warm(budget=600)
+    assert twins.made[-1].tables
+    for budget in range(1, 120):
+        twins.run(budget % 23 + 1)
+    twins.finish()
 
 
 def test_a_fault_in_the_middle_names_its_instruction(twins: Twins) -> None:
@@ -319,7 +333,7 @@ def random_instruction(random: Random) -> str:
 def random_loop(random: Random) -> str:
     """Blocks with forward branches among them, then the loop's end; a subroutine behind."""
     blocks = []
-    count = random.randrange(1, 5)
+    count = random.randrange(1, 10)
     for i in range(count):
         body = [random_instruction(random) for _ in range(random.randrange(1, 7))]
         target = f"l{random.randrange(i + 1, count + 1)}"
