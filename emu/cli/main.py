@@ -62,7 +62,7 @@ def system_x86_64(arguments: Sequence[str] | None = None) -> int:
         options.program = program
         return run(options)
     except EarlyExit as text:
-        print(text)
+        _show(str(text))
         return 0
     except USER_ERRORS as error:
         print(f"{program}: {_message(error)}", file=sys.stderr)
@@ -70,6 +70,14 @@ def system_x86_64(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as signal_received:
         print(f"{program}: terminating on signal {signal_received}", file=sys.stderr)
         return 0
+
+
+def _show(text: str) -> None:
+    """To stdout, whose reader may have seen enough (`-h | head`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _message(error: BaseException) -> str:

@@ -156,3 +156,9 @@ def test_front_door_runs_the_emulator_and_explains_itself():
     assert "numachine demo" in finish(start("--help", entry="numachine"))[1]
     assert finish(start("nonsense", entry="numachine"))[0] == 1
     assert "QEMU emulator version 7.2.22" in finish(start("--version", entry="numachine"))[1]
+
+
+def test_help_may_be_cut_short_by_its_reader() -> None:
+    shell = f"{sys.executable} -c 'from emu.cli.main import system_x86_64 as run; run([\"-h\"])' | head -n 1"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
