@@ -171,8 +171,12 @@ class Link(Property, Generic[T]):
         super().__init__(f"link<{target}>", None, **options)
         self.target = target
 
+    def follow(self, obj: Object) -> Object | None:
+        """The object that the link of `obj` leads to."""
+        return getattr(obj, self.attribute)
+
     def get(self, obj: Object) -> str:
-        target = getattr(obj, self.attribute)
+        target = self.follow(obj)
         return target.path if target is not None else ""
 
     def from_user(self, obj: Object, value: Any) -> Object | None:
@@ -225,6 +229,7 @@ class Object:
 
     name: ClassVar[str] = "object"
     abstract: ClassVar[bool] = True
+    user_object: ClassVar[bool] = False  # object-add may create it
     properties: ClassVar[dict[str, Property]] = {}  # by every name and alias, inherited ones included
 
     parent: Object | None = None
@@ -298,9 +303,18 @@ class Object:
             yield from child.walk()
 
     # properties
+    @property
+    def own_properties(self) -> dict[str, Property]:
+        """Properties of this object alone, not of its type."""
+        return self.__dict__.setdefault("_own_properties", {})
+
+    def add_property(self, added: Property) -> None:
+        """Give this object a property that the rest of its type does not have."""
+        self.own_properties[added.name] = added
+
     def find_property(self, name: str) -> Property:
-        """Raises ObjectError for a name that this type does not have."""
-        found = self.properties.get(name)
+        """Raises ObjectError for a name that this object does not have."""
+        found = self.own_properties.get(name) or self.properties.get(name)
         if found is None:
             raise ObjectError(f"Property '{self.type_name}.{name}' not found")
         return found
@@ -322,7 +336,8 @@ class Object:
 
     def list_properties(self) -> list[dict[str, str]]:
         """qom-list of this object: own properties first, then children."""
-        own = [{"name": name, "type": p.type} for name, p in self.properties.items() if not isinstance(p, Child)]
+        everything = {**self.properties, **self.own_properties}
+        own = [{"name": name, "type": p.type} for name, p in everything.items() if not isinstance(p, Child)]
         return own + [{"name": n, "type": f"child<{c.type_name}>"} for n, c in self.children.items()]
 
     # life cycle: overridden by types, called through realize(), unrealize() and reset() below
@@ -415,8 +430,8 @@ def _descend(start: Object, parts: list[str]) -> Object | None:
     for part in parts:
         following = start.children.get(part)
         if following is None:
-            link = start.properties.get(part)
-            following = getattr(start, link.attribute) if isinstance(link, Link) else None
+            link = start.own_properties.get(part) or start.properties.get(part)
+            following = link.follow(start) if isinstance(link, Link) else None
         if following is None:
             return None
         start = following

@@ -6,15 +6,21 @@ registers, CMOS), `on_request(slot)` for an unplug request, `on_unplug(slot, cpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from emu import qom
 from emu.cpu_models import CpuConfig, X86Cpu
 from emu.qmp.events import EventHub
 from emu.qmp.machine_api import CpuInfo
-from emu.qom import Container
-from machines.cpu_slots import CpuSlot, CpuSlots
+from emu.qom import Container, ObjectError
+from machines.cpu_links import UserObjects, add_topology
+from machines.cpu_slots import APIC_ID_UNSET, CpuSlot, CpuSlots
+
+
+def _state(cpu: X86Cpu) -> dict[str, Any]:
+    """All that realize changes, to go back to."""
+    return {name: set(value) if isinstance(value, set) else value for name, value in vars(cpu).items()}
 
 
 class CpuPlug:
@@ -30,6 +36,8 @@ class CpuPlug:
         self._created: list[X86Cpu] = []
         for name in ("unattached", "peripheral", "peripheral-anon"):
             machine.container(name)
+        self.objects = UserObjects(machine, config)
+        add_topology(machine, self, slots)
 
     def add_boot_cpus(self, count: int) -> None:
         """The CPUs of -smp: the first `count` slots."""
@@ -54,14 +62,47 @@ class CpuPlug:
         cpu.hotplugged = hotplugged
         qom.realize(cpu)
         self.machine.container(folder).add_child(name, cpu)
+        self._seat(slot, cpu)
+
+    def _seat(self, slot: CpuSlot, cpu: X86Cpu) -> None:
         self.slots.plug(slot, cpu)
         self._created.append(cpu)
-        self._on_plug(slot, cpu, hotplugged)
+        self._on_plug(slot, cpu, cpu.hotplugged)
+
+    def plug_objects(self, pairs: Sequence[tuple[CpuSlot, X86Cpu]]) -> None:
+        """Plug CPU objects that are in the tree already: all of them, or none.  Raises ObjectError."""
+        saved = [(cpu, _state(cpu)) for _, cpu in pairs]
+        try:
+            for slot, cpu in pairs:
+                self._prepare(slot, cpu)
+        except ObjectError:
+            for cpu, state in saved:
+                cpu.__dict__ = state
+            raise
+        for slot, cpu in pairs:
+            self._seat(slot, cpu)
+
+    def _prepare(self, slot: CpuSlot, cpu: X86Cpu) -> None:
+        """Realize `cpu` for `slot`, unless it belongs somewhere else."""
+        if cpu.realized:
+            raise ObjectError(f"CPU '{cpu.path}' is already plugged")
+        if cpu.apic_id not in (APIC_ID_UNSET, slot.apic_id):
+            raise ObjectError(f"property apic-id: {cpu.apic_id} doesn't match CPU[{slot.index}] (apic-id: {slot.apic_id})")
+        cpu.apic_id = slot.apic_id
+        self.slots.pre_plug(cpu)
+        cpu.hotplugged = True
+        qom.realize(cpu)
 
     def request_unplug(self, path: str) -> None:
         """device_del: ask the guest to let the CPU at `path` go; may be repeated.  Raises ObjectError."""
         cpu = qom.resolve(self.machine.root, path)
         self._on_request(self.slots.check_unplug(cpu, modern=self._modern()))
+
+    def request_unplug_all(self, slots: Sequence[CpuSlot]) -> None:
+        """Ask the guest to let the CPUs in all of `slots` go, or none when one must stay.  Raises ObjectError."""
+        leaving = [self.slots.check_unplug(slot.cpu, modern=self._modern()) for slot in slots if slot.present]
+        for slot in leaving:
+            self._on_request(slot)
 
     def eject(self, slot: CpuSlot) -> None:
         """The guest ejected the CPU of `slot`: it goes, with DEVICE_DELETED for it and for the devices in it."""

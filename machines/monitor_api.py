@@ -36,6 +36,12 @@ class MonitorApi(PcCpus):
     def device_del(self, path: str) -> None:
         self.plug.request_unplug(path)
 
+    def object_add(self, qom_type: str, id: str, properties: dict[str, Any]) -> None:
+        self.plug.objects.add(qom_type, id, properties)
+
+    def object_del(self, id: str) -> None:
+        self.plug.objects.delete(id)
+
     def cpu_add(self, index: int) -> None:
         self.plug.cpu_add(index)
 

@@ -77,6 +77,7 @@ class X86Cpu(Cpu):
 
     name = "x86_64-cpu"
     abstract = True
+    user_object = True
     model_definition: ClassVar[models.Model] = models.BASE
 
     apic_id = Property("uint32", APIC_ID_UNSET)

@@ -65,6 +65,12 @@ class MachineApi(Protocol):
     def device_del(self, path: str) -> None:
         """Ask the guest to release the device at a canonical path."""
 
+    def object_add(self, qom_type: str, id: str, properties: dict[str, Any]) -> None:
+        """Create /objects/ID of a type that users may create."""
+
+    def object_del(self, id: str) -> None:
+        """Delete /objects/ID unless something uses it."""
+
     def cpu_add(self, index: int) -> None:
         """Plug slot `index` with default properties."""
 

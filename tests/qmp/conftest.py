@@ -71,6 +71,12 @@ class FakeMachine:
     def device_del(self, path):
         self.plug.request_unplug(path)
 
+    def object_add(self, qom_type, id, properties):
+        self.plug.objects.add(qom_type, id, properties)
+
+    def object_del(self, id):
+        self.plug.objects.delete(id)
+
     def cpu_add(self, index):
         self.plug.cpu_add(index)
 

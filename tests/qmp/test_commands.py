@@ -269,7 +269,7 @@ def test_model_expansion_refuses_in_qemus_words(client, arguments, desc):
 def test_qom_walks_the_tree(client):
     assert client.execute("qom-list", path="/") == [
         {"name": "type", "type": "string"}, {"name": "machine", "type": "child<fake-machine>"},
-        {"name": "chardevs", "type": "child<container>"}]  # fmt: skip
+        {"name": "chardevs", "type": "child<container>"}, {"name": "objects", "type": "child<container>"}]  # fmt: skip
     assert client.execute("qom-get", path="/machine", property="type") == "fake-machine"
     assert client.execute("qom-get", path="device[0]", property="family") == 15
     assert client.execute("qom-get", path="/machine/unattached/device[0]", property="parent_bus") == ""

@@ -1,4 +1,4 @@
-"""The object tree over QMP: generic walks of emu.qom."""
+"""The object tree over QMP: generic walks of emu.qom, and the objects that users make."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from emu import qom
 from emu.qmp import shapes
+from emu.qmp.commands.devices import IDENTIFIER
 from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
@@ -24,6 +25,20 @@ def qom_get(vm: Context, path: str, property: str) -> Any:
 @command("qom-set")
 def qom_set(vm: Context, path: str, property: str, value: Any) -> None:
     qom.resolve(vm.machine.root, path).set_property(property, value, strict=True)
+
+
+@command("object-add")
+def object_add(vm: Context, qom_type: str, id: str, *, properties: dict[str, Any] | None = None) -> None:
+    if not any(cls.name == qom_type for cls in qom.list_types() if cls.user_object):
+        raise QmpError(f"Parameter 'qom-type' does not accept value '{qom_type}'")
+    if not IDENTIFIER.fullmatch(id):
+        raise QmpError("Parameter 'id' expects an identifier")
+    vm.machine.object_add(qom_type, id, properties or {})
+
+
+@command("object-del")
+def object_del(vm: Context, id: str) -> None:
+    vm.machine.object_del(id)
 
 
 @command("qom-list-types", returns=[shapes.OBJECT_TYPE])
