@@ -37,10 +37,13 @@ class Runnable(Protocol):
 
 
 class Scheduler:
-    """Round-robin over `cpus`; `clock` is the machine's virtual time."""
+    """Round-robin over `cpus`; `clock` is the machine's virtual time.
+
+    A vCPU that was not ready is asked again after `wake(cpu)` only, so 254 that sleep cost nothing."""
 
     def __init__(self, realtime: bool = False) -> None:
-        self.cpus: list[Runnable] = []
+        self._order: dict[Runnable, int] = {}
+        self._awake: dict[Runnable, None] = {}
         self.clock = Clock(self._time)
         self.clock.on_earlier = self._deadline_moved
         self.realtime = realtime
@@ -52,6 +55,21 @@ class Scheduler:
         self._current: Runnable | None = None
         self._turn = -1
         self._stop = False
+
+    # --- who there is
+    @property
+    def cpus(self) -> list[Runnable]:
+        """All vCPUs in the order of their turns; new ones are asked whether they are ready."""
+        return list(self._order)
+
+    @cpus.setter
+    def cpus(self, cpus: list[Runnable]) -> None:
+        self._awake = {cpu: None for cpu in cpus if cpu in self._awake or cpu not in self._order}
+        self._order = {cpu: place for place, cpu in enumerate(cpus)}
+
+    def wake(self, cpu: Runnable) -> None:
+        """Something came up for `cpu`: ask it at the next slice."""
+        self._awake[cpu] = None
 
     # --- time
     def _time(self) -> int:
@@ -84,7 +102,7 @@ class Scheduler:
     def step(self, limit: int) -> None:
         """Run what is due, then one slice of one vCPU, or pass idle time; not beyond `limit` (ns)."""
         self.clock.run_due()
-        ready = [cpu for cpu in self.cpus if cpu.ready()]
+        ready = self._ready()
         if not ready:
             self._idle(limit)
             return
@@ -100,9 +118,17 @@ class Scheduler:
             self._current = None
         self._now = max(self._now + executed, self._latest)
 
+    def _ready(self) -> list[Runnable]:
+        """The vCPUs that may run, in order.  Asking one may wake another: that one is asked at the next slice."""
+        order = self._order
+        asked, self._awake = [cpu for cpu in self._awake if cpu in order], {}
+        ready = [cpu for cpu in sorted(asked, key=order.__getitem__) if cpu.ready()]
+        self._awake.update(dict.fromkeys(ready))
+        return ready
+
     def _next(self, ready: list[Runnable]) -> Runnable:
         """The ready vCPU after the one that ran last."""
-        order = self.cpus.index
+        order = self._order.__getitem__
         chosen = next((cpu for cpu in ready if order(cpu) > self._turn), ready[0])
         self._turn = order(chosen)
         return chosen

@@ -65,6 +65,7 @@ class X86Vcpu:
         self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None                # triple fault
         self.on_lost: Callable[[X86Vcpu, int], None] = lambda _, address: None      # no memory where it executes
         self.on_breakpoint: Callable[[X86Vcpu], None] = lambda _: None
+        self.on_wake: Callable[[X86Vcpu], None] = lambda _: None                    # ask ready() again
         self._attention = True
         self.msrs = StoredMsrs(amd=model.vendor == AMD)
         at = engine.front.layout.offset
@@ -173,6 +174,7 @@ class X86Vcpu:
     def on_change(self) -> None:
         """Something may have to be delivered: look at the next block boundary."""
         self._attention = True
+        self.on_wake(self)
         self.vcpu.kick()
 
     def on_init(self) -> None:

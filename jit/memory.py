@@ -412,7 +412,9 @@ def protect_code(engine: Engine, host):
     for i in range(engine.cpu_count):
         cpu: Cpu = engine.cpus[i]
         if cpu:
-            for index in range(TLB_TOTAL):
+            total = candidates(cpu)
+            for n in range(total):
+                index = candidate(cpu, n, total)
                 if cpu.tlb_info[index].host == page:
                     cpu.tlb[index].write = NO_PAGE
     return 0

@@ -22,6 +22,7 @@ NS = {"insns": 1, "insn": 1, "instructions": 1, "ns": 1, "us": 1_000, "ms": 1_00
 DEFAULT_WITHIN = 20 * NS["s"]
 LOOK_NS = NS["ms"]  # how often a condition is looked at
 TAIL_LINES = 12
+KEPT_EVENTS = 10_000
 
 
 class GuestError(Exception):
@@ -116,13 +117,14 @@ class Qmp:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self.events: list[dict[str, Any]] = []  # all so far
+        self.events: list[dict[str, Any]] = []  # all so far, or the last KEPT_EVENTS
         self._waiting: list[dict[str, Any]] = []  # those that no wait() has returned
         machine.events.subscribe(self._note)
 
     def _note(self, event: dict[str, Any]) -> None:
-        self.events.append(event)
-        self._waiting.append(event)
+        for kept in (self.events, self._waiting):
+            kept.append(event)
+            del kept[:-KEPT_EVENTS]
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run a command by its QMP name; underscores in arguments stand for dashes."""

@@ -120,7 +120,7 @@ class PcCpus(Machine):
         cpu.add_child("lapic", Apic())
         vcpu = X86Vcpu(self.engine, cpu, self.apic_bus, self.clock, bsp=slot.index == 0, acknowledge_pic=self.pic.acknowledge)
         vcpu.on_shutdown, vcpu.on_lost = self._triple_fault, self._lost
-        vcpu.on_breakpoint = lambda _: self.break_points.reached(slot.index)
+        vcpu.on_breakpoint, vcpu.on_wake = lambda _: self.break_points.reached(slot.index), self.scheduler.wake
         self.vcpus[slot.index] = vcpu
         self._cpus_changed()
         vcpu.reset()

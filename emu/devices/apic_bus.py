@@ -6,6 +6,7 @@ Not here: interrupt remapping, the focus processor, the arbitration of the three
 
 from __future__ import annotations
 
+from bisect import insort
 from enum import IntEnum
 from typing import Protocol
 
@@ -33,6 +34,7 @@ class TriggerMode(IntEnum):
     LEVEL = 1
 
 
+LOW_BYTE = 0xFF
 BROADCAST_8 = 0xFF
 BROADCAST_32 = 0xFFFF_FFFF
 
@@ -59,18 +61,21 @@ class ApicBus:
 
     def __init__(self) -> None:
         self.lapics: list[Receiver] = []
+        self._by_low_byte: dict[int, list[Receiver]] = {}
         self.io_apics: list[EoiListener] = []
 
     def add(self, lapic: Receiver) -> None:
         """Plug a local APIC in.  Raises ValueError if its APIC id is taken."""
-        if any(other.apic_id == lapic.apic_id for other in self.lapics):
+        alike = self._by_low_byte.setdefault(lapic.apic_id & LOW_BYTE, [])
+        if any(other.apic_id == lapic.apic_id for other in alike):
             raise ValueError(f"APIC id {lapic.apic_id} is taken; each vCPU needs its own")
-        self.lapics.append(lapic)
-        self.lapics.sort(key=lambda each: each.apic_id)
+        for lapics in (self.lapics, alike):
+            insort(lapics, lapic, key=lambda each: each.apic_id)
 
     def remove(self, lapic: Receiver) -> None:
         """Unplug a local APIC; messages to it are lost from now on.  Raises ValueError if it is not plugged in."""
         self.lapics.remove(lapic)
+        self._by_low_byte[lapic.apic_id & LOW_BYTE].remove(lapic)
 
     def deliver(
         self,
@@ -92,8 +97,16 @@ class ApicBus:
             return True
         mode = DestinationMode(destination_mode)
         everybody = destination == (BROADCAST_32 if wide else BROADCAST_8)
-        targets = [lapic for lapic in self.lapics if everybody or lapic.is_addressed(destination, mode)]
+        if everybody:
+            targets = list(self.lapics)
+        else:
+            targets = [lapic for lapic in self._candidates(destination, mode) if lapic.is_addressed(destination, mode)]
         return self.deliver_to(targets, DeliveryMode(delivery_mode), vector, TriggerMode(trigger_mode))
+
+    def _candidates(self, destination: int, mode: DestinationMode) -> list[Receiver]:
+        """Who may be meant: a physical destination is equal to the APIC id, at least in the byte that xAPIC mode compares."""
+        physical = mode == DestinationMode.PHYSICAL
+        return self._by_low_byte.get(destination & LOW_BYTE, []) if physical else self.lapics
 
     def deliver_to(
         self,

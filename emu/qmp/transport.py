@@ -48,7 +48,8 @@ class Poller:
     def poll(self, timeout: float = 0) -> None:
         """Serve what is ready; wait up to `timeout` seconds for something."""
         if not self._selector.get_map():
-            time.sleep(timeout)
+            if timeout:
+                time.sleep(timeout)
             return
         for key, _ in self._selector.select(timeout):
             key.data()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
-from machines import Pc
+from machines import Pc, Q35
 from machines.guests import hotplug
 
 
@@ -16,19 +14,19 @@ def pytest_collection_modifyitems(items):
             item.add_marker("guest")
 
 
-@pytest.fixture
-def boot():
-    """boot(smp=..., append=...) starts the guest and waits for `ready`; the machine is closed after the test."""
+@pytest.fixture(params=[Pc, Q35], ids=["pc", "q35"])
+def boot(request):
+    """boot(smp=..., append=...) starts the guest and waits for `ready`, on every machine; it is closed after the test."""
     made = []
 
-    def start(machine=Pc, **options):
+    def start(machine=request.param, **options):
         vm = machine(**{"smp": "1,maxcpus=4", "memory": "16M", "kernel": hotplug.image(), **options})
         made.append(vm)
         vm.start()
         vm.serial.expect("ready", within="100 ms")
         return vm
 
-    yield partial(start)
+    yield start
     for vm in made:
         vm.close()
 

@@ -128,8 +128,9 @@ def test_cpu_that_ejects_itself_stops_and_the_rest_lives(boot, plug):
     plug(vm, 1)
     cpu, window = vm.cpus[1], vm.hotplug
     at = 0x3000
-    # cli; mov dx, AF00h+4; mov al, 8; out dx, al; hang: jmp hang  (flat 32-bit code)
-    vm.memory.write(at, bytes.fromhex("fa66ba04afb008eeebfe"))
+    port = (vm.chipset.cpu_hotplug_base + 4).to_bytes(2, "little")
+    # cli; mov dx, port; mov al, 8; out dx, al; hang: jmp hang  (flat 32-bit code)
+    vm.memory.write(at, bytes.fromhex("fa66ba") + port + bytes.fromhex("b008eeebfe"))
     window.modern.selector = 1
     cpu.rip = at
     vm.vcpus[1].state["halted"] = 0
