@@ -6,11 +6,14 @@ STAMP := $(VENV)/.installed
 # what tests and guests use from Debian: venv itself, iasl, busybox for the initramfs, cpio-free unpacking of packages
 DEBIAN := python3-venv acpica-tools busybox-static xz-utils lz4 zstd dpkg
 
-.PHONY: demo test check bench clean system-packages
+.PHONY: demo test test-all check bench clean system-packages
 demo: $(STAMP)
 	$(BIN)/numachine demo
 
 test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(TESTS)
+
+test-all: $(STAMP)
 	$(BIN)/python -m pytest $(TESTS)
 
 check: $(STAMP)
