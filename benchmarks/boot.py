@@ -87,22 +87,33 @@ def boot(command: list[str], ready: str) -> Boot:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
             assert process.stdout
-            wait_for(process.stdout, ready.encode(), started + PATIENCE_S)
+            said = wait_for(process.stdout, ready.encode(), started + PATIENCE_S)
+            if said is not None:
+                raise BootFailed(f"{ready!r} did not appear ({status(process)}); the machine said:\n{said}")
             return Boot(time.perf_counter() - started, peak_memory(process.pid))
         finally:
             process.kill()
 
 
-def wait_for(output: IO[bytes], ready: bytes, deadline: float) -> None:
+def wait_for(output: IO[bytes], ready: bytes, deadline: float) -> str | None:
+    """None once a line has `ready`; the end of the output when it ends without or takes too long."""
     said = b""
     for line in output:
         if ready in line:
-            return
+            return None
         said += line
         if time.perf_counter() > deadline:
             break
-    end = said[-2000:].decode("utf-8", "replace")
-    raise BootFailed(f"{ready.decode()!r} did not appear; the machine said:\n{end}")
+    return said[-2000:].decode("utf-8", "replace")
+
+
+def status(process: subprocess.Popen[bytes]) -> str:
+    """What became of a process that closed its output or takes too long."""
+    try:
+        code = process.wait(1)
+    except subprocess.TimeoutExpired:
+        return "still running"
+    return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
 
 
 def peak_memory(pid: int) -> int:
