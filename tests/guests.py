@@ -1,7 +1,9 @@
 """Real guests for tests and benchmarks: Debian's kernels, busybox and SeaBIOS, fetched once and kept.
 
-Packages come through `apt-get download` and are unpacked without being installed.  Everything lands in
-`$NUMACHINE_CACHE` (default `~/.cache/numachine`) under `guests/`; a file that is there is never fetched again.
+Packages come through `apt-get download` and are unpacked without being installed.  Those of another release than the
+host's come from the host's own mirror, with package lists of their own, so that the host stays as it is and nobody
+needs to be root.  Everything lands in `$NUMACHINE_CACHE` (default `~/.cache/numachine`) under `guests/`; a file that is
+there is never fetched again.
 Formats: bzImage header (Linux x86 boot protocol, offsets 0x1f1, 0x202, 0x248, 0x24c) and cpio "newc".
 Not here: guests for other hosts than Debian-like ones; on those the helpers skip, or raise GuestUnavailable.
 """
@@ -11,17 +13,24 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import re
 import shutil
 import stat
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-META_PACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
+HOST_RELEASE = ""  # whatever the host's apt is set up for
+KERNELS = {  # flavour: meta package, Debian release
+    "cloud": ("linux-image-cloud-amd64", HOST_RELEASE),
+    "generic": ("linux-image-amd64", HOST_RELEASE),
+    "cloud-6.12": ("linux-image-cloud-amd64", "trixie"),
+}
 INIT_READY = "numachine-init-ready"
 
 # Boots to init with about a third of the instructions of a plain boot: no crypto self-tests, no slow optional initcalls.
@@ -74,14 +83,40 @@ def run(command: list[str], cwd: Path | None = None) -> str:
 # -- Debian packages ------------------------------------------------------------------------------------------------
 
 
-def fetch_package(package: str) -> Path:
+APT_RELEASE_FILE = re.compile(r"^'(\S+)/dists/(\w+)/InRelease'", re.MULTILINE)  # a suite without "-updates" or "-security"
+
+
+def mirror() -> str:
+    """Where the host's apt fetches its release from."""
+    found = APT_RELEASE_FILE.search(run(["apt-get", "--print-uris", "update"]))
+    return found[1] if found else unavailable("the host's apt has no Debian release among its sources")
+
+
+@contextmanager
+def apt_options(release: str) -> Iterator[list[str]]:
+    """Options that let apt-get and apt-cache see `release` instead of what the host is set up for."""
+    if release == HOST_RELEASE:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+        sources = Path(scratch) / "sources.list"
+        sources.write_text(f"deb {mirror()} {release} main\n")
+        places = {"Etc::sourcelist": sources, "Etc::sourceparts": "/dev/null", "State::lists": f"{scratch}/lists", "Cache": scratch}
+        for needed in ("lists/partial", "archives/partial"):
+            (Path(scratch) / needed).mkdir(parents=True)
+        options = [f"-oDir::{name}={path}" for name, path in places.items()] + ["-oAPT::Sandbox::User=root"]
+        run(["apt-get", *options, "update"])
+        yield options
+
+
+def fetch_package(package: str, apt: Sequence[str] = ()) -> Path:
     """Download `package` for this host's architecture and unpack it; returns the directory of its files."""
     unpacked = cache_dir() / "packages" / package
     if unpacked.is_dir():
         return unpacked
     unpacked.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=unpacked.parent) as scratch:
-        run(["apt-get", "download", package], cwd=Path(scratch))
+        run(["apt-get", *apt, "download", package], cwd=Path(scratch))
         archive = only(Path(scratch).glob("*.deb"), f"a .deb of {package}")
         files = Path(scratch) / "files"
         run(["dpkg-deb", "-x", str(archive), str(files)])
@@ -101,25 +136,27 @@ def only(paths, what: str) -> Path:
     return found[0]
 
 
-def kernel_package(flavour: str) -> str:
-    """The package of the kernel that the meta package of `flavour` stands for now."""
-    if flavour not in META_PACKAGES:
-        raise ValueError(f"no kernel flavour {flavour!r}; choose one of {', '.join(META_PACKAGES)}")
-    for line in run(["apt-cache", "depends", META_PACKAGES[flavour]]).splitlines():
+def kernel_package(meta_package: str, apt: Sequence[str] = ()) -> str:
+    """The package of the kernel that a meta package stands for now."""
+    for line in run(["apt-cache", *apt, "depends", meta_package]).splitlines():
         relation, _, name = line.strip().partition(": ")
         if relation == "Depends" and name.startswith("linux-image-"):
             return name
-    unavailable(f"{META_PACKAGES[flavour]} is not in the host's package lists; run apt-get update")
+    unavailable(f"{meta_package} is not in the package lists; run apt-get update")
 
 
 # -- what tests ask for ---------------------------------------------------------------------------------------------
 
 
 def kernel(flavour: str = "cloud") -> Path:
-    """Debian's bzImage of `flavour`, "cloud" (LZ4) or "generic" (xz in Debian 12), as Debian ships it."""
+    """Debian's bzImage of `flavour`, a name in KERNELS, as Debian ships it (LZ4, xz and zstd in that order)."""
+    if flavour not in KERNELS:
+        raise ValueError(f"no kernel flavour {flavour!r}; choose one of {', '.join(KERNELS)}")
     path = cache_dir() / f"vmlinuz-{flavour}"
     if not path.exists():
-        files = fetch_package(kernel_package(flavour))
+        meta_package, release = KERNELS[flavour]
+        with apt_options(release) as apt:
+            files = fetch_package(kernel_package(meta_package, apt), apt)
         publish(path, only(files.glob("boot/vmlinuz-*"), "the kernel image").read_bytes())
     return path
 
