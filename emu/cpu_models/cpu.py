@@ -214,7 +214,7 @@ def _install_features() -> None:
         attribute = name.replace("-", "_").replace(".", "_")
         setattr(X86Cpu, attribute, feature)
         feature.__set_name__(X86Cpu, attribute)
-    X86Cpu.properties = qom._collect_properties(X86Cpu)
+    X86Cpu.properties = qom.collect_properties(X86Cpu)
 
 
 _install_features()
