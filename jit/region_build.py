@@ -12,8 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from jit.ir import Slot, Uop, Value
-from jit.lower import ARGUMENT_REGISTERS, CLOBBERS, HOLE, MOSTLY, RARELY, VECTOR, Helpers, Module
+from jit.ir import FOR_WRITE, Slot, Uop, Value
+from jit.lower import (
+    ARGUMENT_REGISTERS, CLOBBERS, HOLE, MOSTLY, RARELY, VECTOR, Helpers, Module, memory_type,
+)
 from jit.region_flags import FLAGS, LazyFlags, Plan
 from jit.region_shape import BlockCode, Rejected, Shape
 from jit.state import NO_ERROR_CODE, Counter, Leave
@@ -22,6 +24,7 @@ from jit.words import Layout
 
 HELPER = "T_"                           # symbols of runtime functions' trampolines
 EXIT = "X"                              # ... of ways on to blocks outside, by number
+NO_UPDATE = None, 0, ""
 WRITE_BACK, RELOAD = "<write back>", "<reload>"             # lines that close() replaces
 
 
@@ -92,6 +95,9 @@ class RegionFunction(LazyFlags):
         self.returns = {b.returns_to for b in self.shape.blocks} & set(self.number)
         self.block = 0                                      # where we are
         self.index = 0
+        self._loads = 0                                     # of this instruction
+        self._update = NO_UPDATE                            # address that it loaded from and will store to, bits, host pointer
+        self._fault: tuple[str, Any] = "", None             # a way out with a fault that still fits, and the flags there
 
     # --- the whole
     def build(self) -> None:
@@ -112,7 +118,9 @@ class RegionFunction(LazyFlags):
         self.close()
 
     def _block(self, number: int, steps: list[Any]) -> None:
+        self._fault = "", None
         for self.index, step in enumerate(steps):
+            self._update, self._loads = NO_UPDATE, sum(uop.op == "load" for uop in step.uops)
             self.lower_instruction(step.uops)
         last = steps[-1]
         if not last.uops or last.uops[-1].op not in ("goto", "branch", "indirect", "leave"):
@@ -123,7 +131,7 @@ class RegionFunction(LazyFlags):
         block = self.shape.blocks[number]
         left = self.emit("load i64, ptr %left")
         self.branch_to(self.emit(f"icmp slt i64 {left}, 1"), f"out{number}", f"body{number}", RARELY)
-        with self.cold(f"out{number}"):
+        with self.branch_off(f"out{number}"):
             self._synchronize()
             self.store_field("pc", block.pc)
             self.store_field("leave", int(Leave.HEAD))
@@ -135,9 +143,9 @@ class RegionFunction(LazyFlags):
         self.lines.append(f"store i64 {self.emit(f'sub i64 {left}, {block.insns}')}, ptr %left")
 
     def close(self) -> None:
-        entry = ["%left = alloca i64", *(f"{slot_name(at)} = alloca {slot_type(size)}" for at, size in self.slots.items()),
+        entry = ["%record = inttoptr i64 %cpu to ptr", "%left = alloca i64", *(f"{slot_name(at)} = alloca {slot_type(size)}" for at, size in self.slots.items()),
                  *self.flag_variables()]
-        body, self.lines = [*self.lines, *self.cold_lines], entry
+        body, self.lines = [*self.lines, *self.aside], entry
         self._reload()
         self.enter_flags()
         self.lines += [f"store i64 {self.load_field('left')}, ptr %left", "br label %head0"]
@@ -189,6 +197,7 @@ class RegionFunction(LazyFlags):
         if home is None:
             return super()._put(uop)
         at, shift = home
+        self._fault = "", None
         self.written.add(at)
         self.lines.append(f"store {self._merged(at, shift, value)}, ptr {slot_name(at)}")
 
@@ -246,6 +255,44 @@ class RegionFunction(LazyFlags):
         self.lines.append(WRITE_BACK)
         self.write_flags()
 
+    # --- guest memory
+    def record(self, offset: int | str, displacement: int = 0) -> str:
+        assert isinstance(offset, int)
+        return self.emit(f"getelementptr i8, ptr %record, i64 {offset + displacement}")
+
+    def _load(self, uop: Uop) -> None:
+        """What is stored to afterwards is looked up once, for writing."""
+        if uop.data != FOR_WRITE or self._loads > 1:
+            return super()._load(uop)
+        address, kind = self.value(uop.args[0]), memory_type(uop.bits)
+        hit, miss, after, done = (self.new("m")[1:] for _ in range(4))
+        host = self._translate(address, uop.bits // 8, "write", hit, miss)
+        fast = self.emit(f"load {kind}, ptr {host}, align 1")
+        self.lines.append(f"br label %{done}")
+        self.label(miss)
+        slow = self._slow_load(address, uop.bits, "load_for_write")
+        self.lines.append(f"br label %{after}")
+        self.label(after)
+        self.lines.append(f"br label %{done}")
+        self.label(done)
+        value = self.emit(f"phi {kind} [ {fast}, %{hit} ], [ {slow}, %{after} ]")
+        self._update = uop.args[0].number, uop.bits, self.emit(f"phi ptr [ {host}, %{hit} ], [ null, %{after} ]")
+        self.define_loaded(uop, value)
+
+    def _store(self, uop: Uop) -> None:
+        number, bits, host = self._update
+        if number != uop.args[0].number or bits != uop.args[1].bits:
+            return super()._store(uop)
+        address, value = self.value(uop.args[0]), self.stored(uop.args[1])
+        hit, miss, done = (self.new("m")[1:] for _ in range(3))
+        self.branch_to(self.emit(f"icmp eq ptr {host}, null"), miss, hit, RARELY)
+        self.label(hit)
+        self.lines += [f"store {value}, ptr {host}, align 1", f"br label %{done}"]
+        self.label(miss)
+        self._slow_store(address, self.value(uop.args[1]), uop.args[1].bits)
+        self.lines.append(f"br label %{done}")
+        self.label(done)
+
     # --- calls, exceptions
     def tlb(self) -> str:
         return str(tlb_offset(self.shape.mode))
@@ -268,20 +315,29 @@ class RegionFunction(LazyFlags):
             self.lines.append(RELOAD)
             self.flags_changed()
         if faults:
-            good, failed = (self.new("g")[1:] for _ in range(2))
-            self.branch_to(self.emit(f"icmp ne i64 {self.load_field('fault')}, 0"), failed, good, RARELY)
-            with self.cold(failed):
-                if pure:
-                    self._write_registers()
-                self.tail_call("FAULT")
+            good = self.new("g")[1:]
+            self.branch_to(self.emit(f"icmp ne i64 {self.load_field('fault')}, 0"), self._fault_exit(pure), good, RARELY)
             self.label(good)
         return result
+
+    def _fault_exit(self, write: bool) -> str:
+        """Where control goes with cpu.fault set.  `write`: the record does not hold the registers yet."""
+        label, state = self._fault
+        if label and write and state is self.state:
+            return label
+        label = self.new("f")[1:]
+        self._fault = label if write else "", self.state
+        with self.branch_off(label):
+            if write:
+                self._write_registers()
+            self.tail_call("FAULT")
+        return label
 
     def _raise_if(self, uop: Uop) -> None:
         vector, code = uop.data
         raised, on = (self.new("r")[1:] for _ in range(2))
         self.branch_to(self.value(uop.args[0]), raised, on, RARELY)
-        with self.cold(raised):
+        with self.branch_off(raised):
             self.store_field("where", self.where())
             self.store_field("fault", vector + 1)
             self.store_field("fault_code", NO_ERROR_CODE if code is None else code)
@@ -291,23 +347,21 @@ class RegionFunction(LazyFlags):
 
     # --- ends
     def _label(self, pc: int) -> str:
-        """Where control goes for the block at pc."""
-        if pc in self.number:
-            return f"head{self.number[pc]}"
+        """Where control goes for the block at pc: to it, with what it must be told on the way, or out."""
+        number = self.number.get(pc)
+        if number in self.program.known:
+            return f"head{number}"
         label = self.new("x")[1:]
-        with self.cold(label):
-            self._synchronize()
-            self.tail_call(f"{EXIT}{self.exits.setdefault(pc, len(self.exits))}")
+        with self.branch_off(label):
+            if number is None:
+                self._synchronize()
+                self.tail_call(f"{EXIT}{self.exits.setdefault(pc, len(self.exits))}")
+            else:
+                self.way_to(number)
+                self.lines.append(f"br label %head{number}")
         return label
 
-    def _pass_to(self, *pcs: int) -> None:
-        """Before a jump to any of these."""
-        meetings = {self.number[pc] for pc in pcs if pc in self.number} - self.program.known
-        for block in sorted(meetings):
-            self.way_to(block)
-
     def _jump(self, pc: int) -> None:
-        self._pass_to(pc)
         self.lines.append(f"br label %{self._label(pc)}")
 
     def _goto(self, uop: Uop) -> None:
@@ -318,7 +372,6 @@ class RegionFunction(LazyFlags):
         inside = yes in self.number, no in self.number
         weight = {(True, False): MOSTLY, (False, True): RARELY}.get(inside, "")
         condition = self.value(uop.args[0])
-        self._pass_to(yes, no)
         self.branch_to(condition, self._label(yes), self._label(no), weight)
 
     def _indirect(self, uop: Uop) -> None:
@@ -327,11 +380,10 @@ class RegionFunction(LazyFlags):
         if not (block.is_return and self.returns):
             self._synchronize()
             return super()._indirect(uop)
-        self._pass_to(*self.returns)
         away = self.new("i")[1:]
         cases = " ".join(f"i64 {pc}, label %{self._label(pc)}" for pc in sorted(self.returns))
         self.lines.append(f"switch i64 {target}, label %{away} [ {cases} ]")
-        with self.cold(away):
+        with self.branch_off(away):
             self._synchronize()
             super()._indirect(uop)
 

@@ -75,7 +75,7 @@ class LazyFlags(Function):
         self.open: dict[int, tuple[str, int]] = {}          # reads behind a meeting -> what the plan lacks
         self.kinds: list[Kind] = []
         self.ways: list[tuple[int | Meeting, int]] = []     # kind or meeting, target
-        self.cold_lines: list[str] = []
+        self.aside: list[str] = []
         self._own = -1                                      # numbers of values that no micro-op made
         self._pending: dict[int, Value] = {}
 
@@ -173,7 +173,7 @@ class LazyFlags(Function):
             self.state = Meeting(block, self.own_value(self.emit("load i64, ptr %carry")) if carried else None)
 
     def way_to(self, block: int) -> None:
-        """Before a jump to a block where several ways meet: pass on what is known."""
+        """On the way to a block where several meet: pass on what is known."""
         state = self.state
         if block in self.plan.raw:
             values = [state.values[offset] if isinstance(state, Known) else self._old(offset) for offset in self.isa.LAZY]
@@ -215,12 +215,12 @@ class LazyFlags(Function):
 
     # --- ways out
     @contextmanager
-    def cold(self, label: str) -> Iterator[None]:
-        """Lines go behind the rest of the function; values that are emitted there stay there."""
+    def branch_off(self, label: str) -> Iterator[None]:
+        """A way that branches off: lines go behind the rest of the function, values that are emitted there stay there."""
         kept = self.lines, self.names, self.vectors
         self.lines, self.names, self.vectors = [f"{label}:"], dict(self.names), dict(self.vectors)
         yield
-        self.cold_lines += self.lines
+        self.aside += self.lines
         self.lines, self.names, self.vectors = kept
 
     def write_flags(self) -> None:
@@ -231,6 +231,11 @@ class LazyFlags(Function):
             self._store_flags(self.state)
 
     def _store_flags(self, known: Known) -> None:
+        """LLVM must not see from what, or it makes loops keep what only ways out need."""
+        for leaf in self._leaves(known):
+            name = self.names[leaf.number]
+            if name.startswith("%"):
+                self.names[leaf.number] = self.emit(f'call i{leaf.bits} asm "", "=r,0"(i{leaf.bits} {name})')
         for offset, value in known.values.items():
             self.lines.append(f"store i64 {self.value(value)}, ptr {self.record(offset)}")
 
