@@ -24,6 +24,7 @@ from jit.words import Layout
 
 HELPER = "T_"                           # symbols of runtime functions' trampolines
 EXIT = "X"                              # ... of ways on to blocks outside, by number
+FEW = 3                                 # targets of an indirect jump that are compared one by one
 NO_UPDATE = None, 0, ""
 WRITE_BACK, RELOAD = "<write back>", "<reload>"             # lines that close() replaces
 
@@ -43,9 +44,8 @@ def read(shape: Shape, isa: Any) -> Program:
     """Run the semantics of every block.  Raises Rejected."""
     program = Program(shape)
     number = {block.pc: i for i, block in enumerate(shape.blocks)}
-    returns = sorted({b.returns_to for b in shape.blocks} & set(number))
     for i, block in enumerate(shape.blocks):
-        program.inside[i] = [number[pc] for pc in (*block.targets, *(returns if block.is_return else ())) if pc in number]
+        program.inside[i] = [number[pc] for pc in shape.successors(block)]
     ways = [target for targets in program.inside.values() for target in targets]
     program.known = {n for n in range(1, len(shape.blocks)) if ways.count(n) == 1}
     values, flags = 0, {0: None}
@@ -92,7 +92,6 @@ class RegionFunction(LazyFlags):
         self.exits: dict[int, int] = {}
         self.slots: dict[int, int] = {}                     # record offset -> size, of those in SSA
         self.written: set[int] = set()
-        self.returns = {b.returns_to for b in self.shape.blocks} & set(self.number)
         self.block = 0                                      # where we are
         self.index = 0
         self._loads = 0                                     # of this instruction
@@ -375,17 +374,36 @@ class RegionFunction(LazyFlags):
         self.branch_to(condition, self._label(yes), self._label(no), weight)
 
     def _indirect(self, uop: Uop) -> None:
-        block = self.shape.blocks[self.block]
-        target = self.value(uop.args[0])
-        if not (block.is_return and self.returns):
+        targets = sorted(set(self.shape.successors(self.shape.blocks[self.block])))
+        if not targets:
             self._synchronize()
             return super()._indirect(uop)
         away = self.new("i")[1:]
-        cases = " ".join(f"i64 {pc}, label %{self._label(pc)}" for pc in sorted(self.returns))
-        self.lines.append(f"switch i64 {target}, label %{away} [ {cases} ]")
         with self.branch_off(away):
             self._synchronize()
             super()._indirect(uop)
+        self._choose(self.value(uop.args[0]), targets, away)
+
+    def _choose(self, target: str, pcs: list[int], away: str) -> None:
+        """Jump to the block at the pc `target`; many are found through a table of all pcs between the first and the last."""
+        labels = {pc: self._label(pc) for pc in pcs}
+        if len(pcs) <= FEW:
+            cases = " ".join(f"i64 {pc}, label %{label}" for pc, label in labels.items())
+            self.lines.append(f"switch i64 {target}, label %{away} [ {cases} ]")
+            return
+        size = pcs[-1] - pcs[0] + 1
+        numbers = bytes(pcs.index(pc) + 1 if pc in labels else 0 for pc in range(pcs[0], pcs[0] + size))
+        table = f"@table{self.block}"
+        text = "".join(f"\\{byte:02X}" for byte in numbers)
+        self.module.intrinsics.add(f'{table} = internal constant [{size} x i8] c"{text}"')
+        near = self.new("i")[1:]
+        distance = self.emit(f"sub i64 {target}, {pcs[0]}")
+        self.branch_to(self.emit(f"icmp ult i64 {distance}, {size}"), near, away, MOSTLY)
+        self.label(near)
+        place = self.emit(f"getelementptr i8, ptr {table}, i64 {distance}")
+        number = self.emit(f"load i8, ptr {place}")
+        cases = " ".join(f"i8 {i}, label %{labels[pc]}" for i, pc in enumerate(pcs, 1))
+        self.lines.append(f"switch i8 {number}, label %{away} [ {cases} ]")
 
     def _leave(self, uop: Uop) -> None:
         self._synchronize()

@@ -1,7 +1,8 @@
 """Which blocks make a region: those on a loop through a hot block, reached by direct jumps within its page.
 
 Blocks are the translator's own, taken as they stand, so that a region counts instructions and ends slices where they do.
-Returns count as jumps to behind the calls that were found.  Not here: loops that run through several pages.
+Returns count as jumps to behind the calls that were found, other indirect jumps as jumps to every block of the page that
+nothing else leads to.  Not here: loops that run through several pages.
 """
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from jit.state import BLOCK, NO_PAGE, PAGE_BITS, PAGE_SIZE, REGION_BLOCKS
 from jit.translate import MODE_BASE_SHIFT, MODE_SINGLE, MODE_SIZE
 
 MAX_INSNS = 240
+MAX_ENTRIES = 24                        # of a page, for indirect jumps to choose from
+PAGE_BLOCKS = 200                       # of a page that are looked at for that
 PAGE_MASK = PAGE_SIZE - 1
 
 
@@ -35,19 +38,27 @@ class BlockCode:
     targets: list[int] = field(default_factory=list)        # pcs that its end may go to directly
     returns_to: int | None = None       # it ends in a call: where that comes back
     is_return: bool = False
+    is_indirect: bool = False           # any other jump to a computed pc
 
 
 @dataclass
 class Shape:
-    """Blocks of a region; the first is its head."""
+    """Blocks of a region; the first is its head.  `entries`: pcs of those that indirect jumps may go to."""
 
     mode: int
     blocks: list[BlockCode]
+    entries: list[int]
+
+    def successors(self, block: BlockCode) -> list[int]:
+        """Pcs in the region that the end of a block may go to."""
+        inside = {b.pc for b in self.blocks}
+        returns = {b.returns_to for b in self.blocks if b.returns_to is not None} if block.is_return else ()
+        return [pc for pc in (*block.targets, *sorted(returns), *(self.entries if block.is_indirect else ())) if pc in inside]
 
     @property
     def key(self) -> str:
         """What decides the region's code, beside the generator."""
-        return repr((self.mode, [(b.pc, b.insns, b.code) for b in self.blocks]))
+        return repr((self.mode, [(b.pc, b.insns, b.code) for b in self.blocks], self.entries))
 
 
 class Blocks:
@@ -74,6 +85,23 @@ class Blocks:
         """Does the block's entry lead into a region?"""
         return ctypes.c_uint8.from_address(int(self.records[number]["code"])).value == JMP_REL32
 
+    def on_page(self, page: int) -> list[int]:
+        """Numbers of the live blocks on the page at `page` in the RAM mapping, up to PAGE_BLOCKS."""
+        cell = int(self.words["page_blocks"]) + (page >> PAGE_BITS) * 4
+        number, found = ctypes.c_uint32.from_address(cell).value, []
+        while number and len(found) < PAGE_BLOCKS:
+            found.append(number)
+            record = self.records[number]
+            number = int(record["page_next" if int(record["ram"]) & ~PAGE_MASK == page else "page_next2"])
+        return found
+
+    def try_read(self, number: int) -> BlockCode | None:
+        """None for number 0 and for what cannot be part of a region."""
+        try:
+            return self.read(number) if number else None
+        except Rejected:
+            return None
+
     def read(self, number: int) -> BlockCode:
         """Raises Rejected for a block that cannot be part of a region."""
         record = self.records[number]
@@ -92,6 +120,7 @@ class Blocks:
             raise Rejected("an instruction without semantics")
         block.targets = targets(step, block.pc + at)
         block.returns_to, block.is_return = step.returns_to, step.is_return
+        block.is_indirect = bool(step.uops) and step.uops[-1].op == "indirect" and not step.is_return
 
 
 def targets(step: Any, pc: int) -> list[int]:
@@ -110,41 +139,45 @@ def linear(pc: int, mode: int) -> int:
 def grow(blocks: Blocks, number: int) -> Shape:
     """The loop through block `number`.  Raises Rejected."""
     head = blocks.read(number)
-    known = _reachable(blocks, head)
-    follow = _successors(known)
+    shape = _reachable(blocks, head)
+    follow = {block.pc: set(shape.successors(block)) for block in shape.blocks}
     loop = _reach(head.pc, follow) & _reach(head.pc, _reverse(follow))
     if not loop:
         raise Rejected("no loop within the page")
-    others = sorted(loop - {head.pc})
-    return Shape(head.mode, [head, *(known[pc] for pc in others)])
+    others = sorted((b for b in shape.blocks if b.pc in loop and b is not head), key=lambda b: b.pc)
+    return Shape(head.mode, [head, *others], [pc for pc in shape.entries if pc in loop])
 
 
-def _reachable(blocks: Blocks, head: BlockCode) -> dict[int, BlockCode]:
-    """Blocks by pc, breadth first from the head, on its page, as many as a region may have."""
+def _reachable(blocks: Blocks, head: BlockCode) -> Shape:
+    """Blocks from the head on, breadth first, on its page, as many as a region may have."""
     page = int(blocks.records[head.number]["ram"]) & ~PAGE_MASK
-    known, queue, insns = {head.pc: head}, [head], head.insns
-    for block in queue:
-        for pc in [*block.targets, *([block.returns_to] if block.returns_to is not None else [])]:
+    shape, known, insns = Shape(head.mode, [head], []), {head.pc}, head.insns
+    for block in shape.blocks:
+        if block.is_indirect and not shape.entries:
+            shape.entries = entries(blocks, page, head.mode)
+        for pc in _leads_to(block, shape):
             place = linear(pc, head.mode)
             if pc in known or place >> PAGE_BITS != linear(head.pc, head.mode) >> PAGE_BITS:
                 continue
-            number = blocks.find(page | place & PAGE_MASK, pc, head.mode)
-            if number == 0 or len(known) == REGION_BLOCKS:
-                continue
-            try:
-                found = blocks.read(number)
-            except Rejected:
-                continue
-            insns += found.insns
-            if insns <= MAX_INSNS:
-                known[pc] = found
-                queue.append(found)
-    return known
+            found = blocks.try_read(blocks.find(page | place & PAGE_MASK, pc, head.mode))
+            if found and len(known) < REGION_BLOCKS and insns + found.insns <= MAX_INSNS:
+                insns += found.insns
+                known.add(pc)
+                shape.blocks.append(found)
+    return shape
 
 
-def _successors(known: dict[int, BlockCode]) -> dict[int, set[int]]:
-    returns = {b.returns_to for b in known.values() if b.returns_to is not None}
-    return {pc: {t for t in (*b.targets, *(returns if b.is_return else ())) if t in known} for pc, b in known.items()}
+def _leads_to(block: BlockCode, shape: Shape) -> list[int]:
+    returns = [block.returns_to] if block.returns_to is not None else []
+    return [*block.targets, *returns, *(shape.entries if block.is_indirect else ())]
+
+
+def entries(blocks: Blocks, page: int, mode: int) -> list[int]:
+    """Pcs of a page's blocks that no other one of them leads to; none if there are too many to tell."""
+    found = [block for number in blocks.on_page(page) if (block := blocks.try_read(number)) and block.mode == mode]
+    led_to = {pc for block in found for pc in (*block.targets, block.returns_to)}
+    free = sorted(block.pc for block in found if block.pc not in led_to)
+    return free if len(free) <= MAX_ENTRIES else []
 
 
 def _reverse(follow: dict[int, set[int]]) -> dict[int, set[int]]:

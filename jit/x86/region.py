@@ -180,6 +180,6 @@ def instruction(code: bytes, pc: int, mode: int, before: RegionFlags | None, fir
         uops = builder.build()
     except NoSemantics:
         return None
-    goes = uops and uops[-1].op == "goto"
-    returns_to = pc + insn.length if goes and insn.mnemonic == "call" else None
+    near = bool(uops) and uops[-1].op in ("goto", "indirect")
+    returns_to = pc + insn.length if near and insn.mnemonic == "call" else None
     return Step(uops, insn.length, builder.flags, builder._count, constants, returns_to, insn.mnemonic in RETURNS)

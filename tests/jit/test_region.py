@@ -100,6 +100,9 @@ CALLS = "push rcx; call double; pop rdx; add rax, rdx; sub ecx, 1; jne {head}; h
 PARTIAL = """
     mov al, cl; mov ah, 3; add ah, al; mov bx, ax; rol bl, 3; xchg bh, dl; movzx edi, ah; imul ebp, edi, 7; bswap ebp
     setc dh; cmovs r8, rbp; sub cx, 1; jne {head}; hlt"""
+TABLE = """
+    mov eax, ecx; and eax, 7; imul eax, eax, 8; lea rdx, [rip + f0]; add rdx, rax; call rdx; add rbx, rax; sub ecx, 1; jne {head}; hlt
+    """ + "; ".join(f".p2align 3; f{i}: add eax, {i}; {'inc' if i & 1 else 'not'} r8; ret" for i in range(8))
 CARRIES = "add rax, rbx; adc rdx, 7; sbb r8, rdx; inc r9; rcl r10, 1; jc over; dec r11; over: lea ecx, [rcx - 1]; jecxz out; jmp {head}; out: hlt"
 SHIFTS = "shl rax, cl; shr rbx, 3; sar rdx, cl; ror rdi, cl; shld r8, rax, 5; jo over; bt rax, rcx; setc r9b; over: sub ecx, 1; jns {head}; hlt"
 VECTORS = """
@@ -110,7 +113,7 @@ STRINGS = "mov edi, 0x30100; push rcx; mov ecx, 5; rep stosb; pop rcx; lodsb; de
 NESTED = "mov edx, 3; inner: add rax, rdx; dec edx; jne inner; cmp rax, rcx; sbb ebx, ebx; sub ecx, 1; jg {head}; hlt"
 FLAGS_ACROSS = "cmp ecx, 17; jl less; je same; add rax, 3; jmp on; less: sub rax, 1; jmp on; same: neg rax; on: lea rcx, [rcx - 1]; jrcxz out; jmp {head}; out: hlt"
 LOOPS = {name: text.format(head=hex(CODE)) for name, text in {
-    "count down": COUNT_DOWN, "branches": BRANCHES, "calls": CALLS, "partial registers": PARTIAL, "carries": CARRIES,
+    "count down": COUNT_DOWN, "branches": BRANCHES, "calls": CALLS, "indirect calls": TABLE, "partial registers": PARTIAL, "carries": CARRIES,
     "shifts": SHIFTS, "vectors": VECTORS, "divisions": DIVISIONS, "nested": NESTED, "flags across blocks": FLAGS_ACROSS}.items()}
 
 
