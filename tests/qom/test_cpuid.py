@@ -42,6 +42,7 @@ def features_in(recording) -> set[str]:
 
 
 TCG_FEATURES = frozenset(features_in(RECORDED["max"]))
+RECORDED_HYPERVISOR = ",hypervisor-signature=TCGTCGTCGTCG"
 
 
 def make_cpu(option: str, topology: Topology | None = None, offered=TCG_FEATURES, **properties):
@@ -54,14 +55,14 @@ def make_cpu(option: str, topology: Topology | None = None, offered=TCG_FEATURES
 
 @pytest.mark.parametrize("model", ["qemu64", "qemu32", "Nehalem", "Haswell"])
 def test_model_answers_as_recorded_when_the_engine_offers_what_tcg_does(model):
-    cpu = make_cpu(model)
+    cpu = make_cpu(model + RECORDED_HYPERVISOR)
     for leaf, subleaf in LEAVES:
         expected = RECORDED[model].get((leaf, subleaf), (0, 0, 0, 0))
         assert [hex(v) for v in cpu.cpuid(leaf, subleaf)] == [hex(v) for v in expected], f"{leaf:#x}.{subleaf}"
 
 
 def test_max_is_everything_that_is_offered():
-    cpu = make_cpu("max,svm=on,npt=on,vgif=on,svme-addr-chk=on,monitor=on,acpi=on")
+    cpu = make_cpu("max,svm=on,npt=on,vgif=on,svme-addr-chk=on,monitor=on,acpi=on" + RECORDED_HYPERVISOR)
     for leaf, subleaf in LEAVES:
         expected = RECORDED["max"].get((leaf, subleaf), (0, 0, 0, 0))
         assert [hex(v) for v in cpu.cpuid(leaf, subleaf)] == [hex(v) for v in expected], f"{leaf:#x}.{subleaf}"
@@ -122,9 +123,16 @@ def test_xsave_size_follows_xcr0():
 
 
 def test_hypervisor_signature_is_a_property():
-    cpu = make_cpu("qemu64,hypervisor-signature=KVMKVMKVM")
-    assert cpu.cpuid(0x4000_0000)[1:] == (0x4B4D564B, 0x564B4D56, 0x4D)
+    cpu = make_cpu("qemu64,hypervisor-signature=TCGTCGTCGTCG")
+    assert cpu.cpuid(0x4000_0000) == (0x4000_0001, 0x54474354, 0x43544743, 0x47435447)
     assert make_cpu("qemu64,tcg-cpuid=off").cpuid(0x4000_0000) == (0, 0, 0, 0)
+
+
+def test_hypervisor_is_one_that_linux_knows_and_offers_nothing():
+    cpu = make_cpu("qemu64")
+    assert cpu.cpuid(1)[2] & 1 << 31
+    assert cpu.cpuid(0x4000_0000) == (0x4000_0001, 0x4B4D564B, 0x564B4D56, 0x4D)
+    assert cpu.cpuid(0x4000_0001) == (0, 0, 0, 0)
 
 
 def test_cpuid_0xb_can_be_hidden():
