@@ -6,11 +6,8 @@ Not here: plugging a slot again after an eject; QEMU 7.2's TCG crashes there.
 
 from __future__ import annotations
 
-import json
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -19,74 +16,21 @@ from benchmarks.guests import GUESTS, build, on_qemu, on_unicorn
 from benchmarks.guests.runtime import CHECKSUM_FACTOR
 from machines.guests import asm, hotplug
 from tests import guests
+from tests.streams import PATIENCE, Qmp, Stream, listen
 
 QEMU = "qemu-system-x86_64"
 needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is not installed")
 LINUX_BOOT_SECONDS = 120
-GUEST_SECONDS = 30
 
 
-class Stream:
-    """A unix-socket stream of text with an `expect`; keeps all that was received in `transcript`."""
-
-    def __init__(self, listener: socket.socket):
-        self.transcript = ""
-        self.seen = 0
-        self.connection, _ = listener.accept()
-
-    def send(self, text: str) -> None:
-        self.connection.sendall(text.encode())
-
-    def expect(self, text: str, seconds: float = GUEST_SECONDS) -> str:
-        """Read until `text` appears after the last match; returns what came before it."""
-        deadline = time.monotonic() + seconds
-        while (at := self.transcript.find(text, self.seen)) < 0:
-            self.connection.settimeout(max(deadline - time.monotonic(), 0.01))
-            try:
-                received = self.connection.recv(65536)
-            except TimeoutError:
-                received = b""
-            if not received:
-                pytest.fail(f"expected {text!r}; the guest said:\n{self.transcript[self.seen :]}")
-            self.transcript += received.decode(errors="replace")
-        before, self.seen = self.transcript[self.seen : at], at + len(text)
-        return before
-
-
-class Qmp(Stream):
-    """A QMP connection: one JSON object a line; events are kept until somebody waits for them."""
-
-    def __init__(self, listener: socket.socket):
-        super().__init__(listener)
-        self.events: list[dict] = []
-        self.message()
-        self.execute("qmp_capabilities")
-
-    def message(self, seconds: float = GUEST_SECONDS) -> dict:
-        return json.loads(self.expect("\n", seconds))
-
-    def execute(self, command: str, **arguments) -> dict:
-        self.send(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        while "event" in (reply := self.message()):
-            self.events.append(reply)
-        return reply
-
-    def wait(self, name: str, seconds: float = GUEST_SECONDS) -> dict:
-        """The data of the next event called `name`."""
-        while True:
-            for event in self.events:
-                if event["event"] == name:
-                    self.events.remove(event)
-                    return event.get("data", {})
-            self.events.append(self.message(seconds))
-
+class HotplugQmp(Qmp):
     def plug(self, index: int, **topology) -> dict:
         slot = {"socket-id": 0, "core-id": index, "thread-id": 0} | topology
         return self.execute("device_add", driver="qemu64-x86_64-cpu", id=f"cpu{index}", **slot)
 
 
 class Machine:
-    def __init__(self, process: subprocess.Popen, serial: Stream, qmp: Qmp):
+    def __init__(self, process: subprocess.Popen, serial: Stream, qmp: HotplugQmp):
         self.process, self.serial, self.qmp = process, serial, qmp
 
 
@@ -104,20 +48,12 @@ def qemu(tmp_path):
             command += [f"-{name}", f"unix:{listener.getsockname()}"]
         process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
         started.append(process)
-        return Machine(process, Stream(listeners["serial"]), Qmp(listeners["qmp"]))
+        return Machine(process, Stream.accepted(listeners["serial"]), HotplugQmp.accepted(listeners["qmp"]))
 
     yield start
     for process in started:
         process.kill()
         process.wait()
-
-
-def listen(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(1)
-    listener.settimeout(GUEST_SECONDS)
-    return listener
 
 
 # -- the hot-plug guest ---------------------------------------------------------------------------------------------
@@ -182,7 +118,7 @@ def test_byte_q_powers_off(hotplug_guest):
     machine.serial.send("q")
 
     machine.serial.expect("power off\n")
-    assert machine.process.wait(GUEST_SECONDS) == 0
+    assert machine.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("machine_type", ["pc", "q35"])
@@ -193,7 +129,7 @@ def test_power_button_powers_off(hotplug_guest, machine_type):
     machine.qmp.execute("system_powerdown")
 
     machine.serial.expect("power off\n")
-    assert machine.process.wait(GUEST_SECONDS) == 0
+    assert machine.process.wait(PATIENCE) == 0
 
 
 def test_after_a_reset_the_interface_is_modern_and_plugged_cpus_are_present(hotplug_guest):
@@ -233,7 +169,7 @@ def test_small_boot_of_the_uncompressed_kernel_powers_off(qemu):
 
     machine.serial.send("poweroff -f\n")
 
-    assert machine.process.wait(GUEST_SECONDS) == 0
+    assert machine.process.wait(PATIENCE) == 0
 
 
 def test_initramfs_archive_lists_its_entries_and_has_no_time_in_it():
