@@ -129,6 +129,8 @@ def fill(cpu: Cpu, address, access, mmu):
     elif info.page != page:
         cpu.code_dropped |= executed
         executed = 0
+    if flags >> PAGE_SHIFT_IN_FLAGS > PAGE_BITS:
+        note_large(cpu, address, flags >> PAGE_SHIFT_IN_FLAGS)
     info.page = page
     info.physical = cpu.walk_physical
     info.host = 0
@@ -189,6 +191,21 @@ def note_used(cpu: Cpu, index):
 
 
 @word_function
+def note_large(cpu: Cpu, address, shift):
+    """An entry is being filled with a piece of a large page of 1 << shift bytes."""
+    first = address >> shift << shift
+    last = first + (1 << shift) - 1
+    if cpu.large_last == 0:
+        cpu.large_first = first
+        cpu.large_last = last
+    if first < cpu.large_first:
+        cpu.large_first = first
+    if last > cpu.large_last:
+        cpu.large_last = last
+    return 0
+
+
+@word_function
 def drop_entry(cpu: Cpu, index):
     info: TlbInfo = cpu.tlb_info[index]
     entry: TlbEntry = cpu.tlb[index]
@@ -217,6 +234,8 @@ def candidate(cpu: Cpu, n, total):
 def flush_tlb(cpu: Cpu, keep_global):
     total = candidates(cpu)
     cpu.tlb_used_count = 0
+    if keep_global == 0:
+        cpu.large_last = 0
     for n in range(total):
         index = candidate(cpu, n, total)
         if cpu.tlb_info[index].page != NO_PAGE:
@@ -229,14 +248,27 @@ def flush_tlb(cpu: Cpu, keep_global):
 
 @word_function
 def flush_page(cpu: Cpu, address):
-    """Forget what the soft TLB holds of the page at `address`: all pieces of a large page (walk_flags has its size)."""
+    """Forget what the soft TLB holds of the page at `address`: all pieces of a large page."""
+    if cpu.large_first <= address and address <= cpu.large_last:
+        flush_pieces(cpu, address)
+    else:
+        for mmu in range(MMU_LIMIT):
+            index = tlb_index(address, mmu)
+            if cpu.tlb_info[index].page == address & ~PAGE_OFFSET:
+                drop_entry(cpu, index)
+    return flush_jumps(cpu) if cpu.code_dropped else 0
+
+
+@word_function
+def flush_pieces(cpu: Cpu, address):
+    """Drop every entry of a guest page that holds `address`, whatever its size (walk_flags has it)."""
     total = candidates(cpu)
     for n in range(total):
         info: TlbInfo = cpu.tlb_info[candidate(cpu, n, total)]
         shift = info.flags >> PAGE_SHIFT_IN_FLAGS
         if info.page != NO_PAGE and (info.page ^ address) >> (shift if shift > PAGE_BITS else PAGE_BITS) == 0:
             drop_entry(cpu, candidate(cpu, n, total))
-    return flush_jumps(cpu) if cpu.code_dropped else 0
+    return 0
 
 
 @word_function

@@ -118,6 +118,7 @@ def common_fields(mmu_indices: int) -> list[tuple]:
         ("jump", JUMP_ENTRY, JUMP_ENTRIES),
         # which entries were filled since the last flush, so that a flush need not look at all; beyond USED_LIMIT, any
         ("tlb_used_count", "u8"), ("tlb_used", "u4", USED_LIMIT),
+        ("large_first", "u8"), ("large_last", "u8"),    # all large guest pages with an entry are within; last 0: there are none
         ("jump_used_count", "u8"), ("jump_used", "u4", USED_LIMIT),
         ("code_dropped", "u8"),         # nonzero: an entry that code was fetched through went, the jump cache may be stale
     ]
