@@ -9,10 +9,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
+from emu.snapshot import Stateful
+
 NS_PER_SECOND = 1_000_000_000
 
 
-class Timer:
+class Timer(Stateful):
     """One callback on a clock.  `deadline` is None while the timer is not armed."""
 
     __slots__ = ("_callback", "_clock", "_order", "deadline")
@@ -31,12 +33,28 @@ class Timer:
     def cancel(self) -> None:
         self.deadline = None
 
+    def save(self) -> list[int | None]:
+        """With its place among timers of equal deadline."""
+        return [self.deadline, self._order]
+
+    def load(self, state: list[int | None]) -> None:
+        deadline, order = state
+        self._order = order or 0
+        if deadline is None:
+            self.cancel()
+        else:
+            self.rearm(deadline)
+
     def __repr__(self) -> str:
         return f"<Timer at {self.deadline}>"
 
 
-class Clock:
-    """`source` returns the time in nanoseconds; it must never go backwards."""
+class Clock(Stateful):
+    """`source` returns the time in nanoseconds; it must never go backwards.
+
+    Timers are state of the parts that set them.  Load the clock before them: that empties its queue."""
+
+    saved = ("_timers",)
 
     def __init__(self, source: Callable[[], int]) -> None:
         self.source = source
@@ -81,6 +99,9 @@ class Clock:
             timer._callback()
             ran += 1
         return ran
+
+    def loaded(self) -> None:
+        self._queue.clear()
 
     def _insert(self, ns: int, order: int, timer: Timer) -> None:
         earliest = self.deadline if self.on_earlier else None

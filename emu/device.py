@@ -1,8 +1,8 @@
-"""The base of all devices, and registers that are declared at the head of a class.
+"""The base of all devices: an object of the tree with registers, which are declared at the head of a class.
 
 A register is decoded by its exact start offset, whatever the width of the access: that is one dictionary look-up.
 A device with lanes, arrays or address-dependent decoding overrides `read` and `write` instead.
-Not here: typed properties and the object tree.
+Properties that users see, names and places in the tree: emu/qom.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-from emu import log
+from emu import log, qom
 from emu.bus import ALL_ONES
+from emu.snapshot import Stateful
 
 Reader = Callable[[Any], int]
 Writer = Callable[[Any, int], None]
@@ -75,19 +76,22 @@ class Reg:
         return masked if code else store
 
 
-class Device:
+class Device(qom.DeviceObject, Stateful):
     """A part of a machine that can be mapped on a bus.
 
-    `name` is the object model's type name.  Sizes are in bytes.  State is kept in plain attributes.
+    `name` is the object model's type name; a device that is only a part of another one is no type there (`in_tree`).
+    Sizes are in bytes.  State is kept in plain attributes, which `saved` names for snapshots (emu/snapshot.py); declared
+    registers are among them without being named.
     """
 
     name: ClassVar[str] = ""
+    in_tree: ClassVar[bool] = False
+    user_creatable: ClassVar[bool] = False
     region_size: int = 1
     min_access: int = 1
     max_access: int = 4
     unaligned: bool = False
     """Whether the device itself takes unaligned accesses; otherwise the bus splits them."""
-    realized: bool = False
 
     registers: ClassVar[tuple[Reg, ...]] = ()
     _readers: ClassVar[dict[int, Reader]] = {}
@@ -99,6 +103,7 @@ class Device:
         if not own:
             return
         cls.registers = tuple(reg for reg in cls.registers if reg.name not in vars(cls)) + own
+        cls.saved = tuple(dict.fromkeys((*(reg.name for reg in cls.registers), *cls.saved)))
         cls._readers = {reg.offset: reg.bound_reader() for reg in cls.registers if "r" in reg.access}
         cls._writers = {reg.offset: reg.bound_writer() for reg in cls.registers if "w" in reg.access}
         if "region_size" not in vars(cls):
@@ -145,6 +150,24 @@ class Device:
     def label(self) -> str:
         """What messages call this device."""
         return self.name or type(self).__name__
+
+
+class SysBusDevice(Device):
+    """A device that is there because the machine has it."""
+
+    name = "sys-bus-device"
+    abstract = True
+    in_tree = True
+    bus_type = qom.SystemBus.name
+
+
+class IsaDevice(Device):
+    """A device at fixed ports below an ISA bridge."""
+
+    name = "isa-device"
+    abstract = True
+    in_tree = True
+    bus_type = qom.IsaBus.name
 
 
 class Window:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from emu.snapshot import Stateful
+
 Handler = Callable[[int], None]
 
 
@@ -14,7 +16,7 @@ def _unconnected(level: int) -> None:
     pass
 
 
-class Irq:
+class Irq(Stateful):
     """A line at level 0 or 1.  `handler(level)` runs on each change."""
 
     __slots__ = ("handler", "level")
@@ -45,6 +47,13 @@ class Irq:
         """One rising edge, the line ending low."""
         self.set(1)
         self.set(0)
+
+    def save(self) -> int:
+        return self.level
+
+    def load(self, state: int) -> None:
+        """The handler is not told: whatever it would change is state of its own."""
+        self.level = state
 
     def __repr__(self) -> str:
         return f"<Irq {self.level}>"

@@ -56,7 +56,7 @@ class Machine:
         self.run_control = RunControl(self.events, self._reset_requested, self.press_power_button,
                                       no_reboot=no_reboot, no_shutdown=no_shutdown)  # fmt: skip
         self.root = qom.Container()
-        self.tree = self.root.container("machine")
+        self.tree = self.root.add_child("machine", self.make_tree())
         self.poller = Poller()
         self.chardevs: list[ChardevInfo] = []
         self.context = Context(cast(MachineApi, self), self.chardevs)
@@ -76,6 +76,10 @@ class Machine:
                               "give the machine less with -m") from None  # fmt: skip
 
     # --- for subclasses
+    def make_tree(self) -> qom.Container:
+        """The object /machine."""
+        return qom.Container()
+
     def mapping_size(self, ram_size: int) -> int:
         """Host memory behind all RAM and ROM, in bytes."""
         return ram_size

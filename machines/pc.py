@@ -10,18 +10,24 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from acpi.pm import AcpiPm, PmGeometry
+from emu import qom
 from emu.chardev import BufferChardev, Chardev, NullChardev
 from emu.cli.options import OptionError, Options
 from emu.devices.apic_bus import ApicBus
+from emu.devices.debug_exit import DebugExit
 from emu.devices.debugcon import DebugConsole
 from emu.devices.dma import IsaDma
 from emu.devices.fw_cfg import FwCfg, FwCfgIo
 from emu.devices.hpet import BASE as HPET_BASE
 from emu.devices.hpet import Hpet
 from emu.devices.i8042 import I8042
+from emu.devices.ich9 import Ich9Lpc
 from emu.devices.ioapic import IOAPIC_BASE, PINS, IoApic
 from emu.devices.msi import MSI_BASE, ApicWindow
+from emu.devices.pam import ShadowingHost
+from emu.devices.pci import PciBus, PciHostPorts
 from emu.devices.pic import PicPair
+from emu.devices.piix import Piix3Isa
 from emu.devices.pit import Pit
 from emu.devices.port92 import PORT as PORT_92
 from emu.devices.port92 import Port92
@@ -36,9 +42,11 @@ from machines.api import Serial
 from machines.config import PcConfig, from_keywords, from_options
 from machines.machine import MMIO_READ, MMIO_WRITE
 from machines.firmware import FirmwareTables, read_image
+from machines.machine_object import PcMachineObject
 from machines.memory import PAGE, ROM_ROOM, GuestMemory
 from machines.monitor_api import MonitorApi
 from machines.pc_boot import PcBoot
+from machines.pc_tree import place_parts
 from machines.topology import SmpRules
 
 __all__ = ["PcConfig", "X86Pc"]
@@ -57,6 +65,18 @@ class X86Pc(PcBoot, MonitorApi):
     pm_geometry: ClassVar[PmGeometry]
     pci_hole: ClassVar[int] = 0xE000_0000
     smp_rules: ClassVar[SmpRules] = SmpRules()
+    # parts with state, CPUs and RAM aside, in the order in which a snapshot is loaded (machines/snapshot.py)
+    stateful: ClassVar[tuple[str, ...]] = (
+        "scheduler", "pic", "ioapic", "gsi", "hpet", "pit", "rtc", "dma", "keyboard", "port92", "uarts", "fw_cfg", "debugcon",
+        "pm", "hotplug", "pci_ports", "pci", "tables")  # fmt: skip
+    # the object tree (pc_tree.py)
+    machine_type: ClassVar[type[PcMachineObject]]
+    host_name: ClassVar[str]
+    chipset_in_host: ClassVar[bool] = False  # whether the first function of the bus is below the host bridge
+    host_bridge: ShadowingHost
+    isa_bridge: Piix3Isa | Ich9Lpc
+    pci: PciBus
+    pci_ports: PciHostPorts
 
     def __init__(self, config: PcConfig | None = None, **options: Any) -> None:
         self.config = config or from_keywords(options, self.smp_rules)
@@ -71,16 +91,22 @@ class X86Pc(PcBoot, MonitorApi):
         self._make_power_management()
         self.build_chipset()
         self.make_cpus()
+        place_parts(self)
         self.read_kernel()
         if rom:
-            self.tables = FirmwareTables(self.fw_cfg.core, self.memory, self.platform, len(self.slots))
+            self.tables = FirmwareTables(self.fw_cfg.core, self.memory, self.platform, self.topology.apic_id_limit)
             self.tables.count_cpus(len(self.vcpus))
+            if self.kernel_parts:
+                self.tables.offer_kernel(self.kernel_parts)
         self.reset()
 
     @classmethod
     def from_options(cls, options: Options, serials: Sequence[Chardev]) -> X86Pc:
         """From a command line, for emu.cli.main.  Raises what that reports to the user."""
         return cls(from_options(options, serials, cls.smp_rules))
+
+    def make_tree(self) -> qom.Container:
+        return self.machine_type(self.config, self.pci_hole)
 
     def mapping_size(self, ram_size: int) -> int:
         return -(-ram_size // PAGE) * PAGE + (ROM_ROOM if self.config.bios else 0)
@@ -121,7 +147,7 @@ class X86Pc(PcBoot, MonitorApi):
         self.debugcon = DebugConsole(NullChardev("debugcon"))
         self.io.map(DEBUGCON_PORT, 1, self.debugcon)
         if self.config.debug_exit:
-            self.add_debug_exit(*self.config.debug_exit)
+            self.add_debug_exit(DebugExit(self._debug_exit, *self.config.debug_exit))
 
     def _make_serial_ports(self) -> None:
         """COM1 always; what else the configuration has."""

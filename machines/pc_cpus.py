@@ -14,8 +14,9 @@ from acpi.pm import AcpiPm, GpeEvent
 from emu import log, qom
 from emu.cli.options import DeviceOption, OptionError
 from emu.cpu_models import CpuConfig, X86Cpu, parse_cpu_option
+from emu.device import SysBusDevice
 from emu.devices.apic_bus import ApicBus
-from emu.devices.debug_exit import IOBASE, IOSIZE, DebugExit
+from emu.devices.debug_exit import DebugExit
 from emu.devices.pic import PicPair
 from emu.devices.rtc import Rtc
 from emu.qmp.commands.devices import find_driver
@@ -30,19 +31,10 @@ from machines.machine import Machine
 from machines.memory import GuestMemory
 
 
-class Apic(qom.DeviceObject):
-    """The local APIC in the object tree, below its CPU."""
+class KvmVapic(SysBusDevice):
+    """What QEMU makes with a machine's first APIC.  It does nothing here, but keeps the paths of the CPUs after it the same."""
 
-    name = "apic"
-    user_creatable = False
-
-
-class IsaDebugExit(qom.DeviceObject):
-    """-device isa-debug-exit: what a user may set of emu/devices/debug_exit.py."""
-
-    name = "isa-debug-exit"
-    iobase = qom.Property("uint32", IOBASE)
-    iosize = qom.Property("uint32", IOSIZE)
+    name = "kvmvapic"
 
 
 class PcCpus(Machine):
@@ -91,25 +83,27 @@ class PcCpus(Machine):
         cls = find_driver(device.driver)
         if issubclass(cls, X86Cpu):
             self.plug.device_add(device.driver, device.id, device.properties, hotplugged=False)
-        elif cls is IsaDebugExit:
+        elif cls is DebugExit:
             self._add_debug_exit(device)
         else:
             raise QmpError(f"'{device.driver}' cannot be added to this machine")
 
     def _add_debug_exit(self, device: DeviceOption) -> None:
-        obj = IsaDebugExit()
+        made = DebugExit(self._debug_exit)
+        made.user_id = device.id
         for name, value in device.properties.items():
-            obj.set_property(name, value)
-        folder, name = ("peripheral", device.id) if device.id else ("peripheral-anon", "device[*]")
-        self.tree.container(folder).add_child(name, obj)
-        self.add_debug_exit(obj.iobase, obj.iosize)
+            made.set_property(name, value)
+        self.add_debug_exit(made)
 
-    def add_debug_exit(self, port: int, size: int) -> None:
+    def add_debug_exit(self, device: DebugExit) -> None:
         """A port whose write ends the run.  Raises ObjectError for one that the I/O space does not have."""
         try:
-            self.io.map(port, size, DebugExit(self._debug_exit, port, size))
+            self.io.map(device.iobase, device.iosize, device)
         except ValueError as error:
             raise ObjectError(str(error)) from None
+        folder, name = ("peripheral", device.user_id) if device.user_id else ("peripheral-anon", "device[*]")
+        self.tree.container(folder).add_child(name, device)
+        qom.realize(device)
 
     def _debug_exit(self, status: int) -> None:
         self.run_control.debug_exit(status >> 1)
@@ -117,8 +111,10 @@ class PcCpus(Machine):
 
     # --- plug
     def _plugged(self, slot: CpuSlot, cpu: X86Cpu, hotplugged: bool) -> None:
-        cpu.add_child("lapic", Apic())
         vcpu = X86Vcpu(self.engine, cpu, self.apic_bus, self.clock, bsp=slot.index == 0, acknowledge_pic=self.pic.acknowledge)
+        qom.realize(cpu.add_child("lapic", vcpu.apic))
+        if not self.vcpus:
+            self.tree.container("unattached").add_child("device[*]", KvmVapic())
         vcpu.on_shutdown, vcpu.on_lost = self._triple_fault, self._lost
         vcpu.on_breakpoint, vcpu.on_wake = lambda _: self.break_points.reached(slot.index), self.scheduler.wake
         self.vcpus[slot.index] = vcpu

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from acpi.platform import PIIX4
 from acpi.pm import APM_BASE, PIIX4_GPE_BASE, PIIX4_PM
-from emu.devices.i440fx import I440fxHost
-from emu.devices.pci import PciBus, PciHostPorts
+from emu.devices.i440fx import I440fxHost, I440fxPciHost
+from emu.devices.pci import PciBus
 from emu.devices.piix import PIRQRC, PMBASE, PMREGMISC, Piix3Ide, Piix3Isa, Piix4Pm
+from machines.machine_object import I440fxMachineObject
 from machines.pc import X86Pc
 
 PIRQ_ROUTES = (10, 10, 11, 11)  # what a BIOS programs
@@ -23,12 +24,15 @@ class Pc(X86Pc):
 
     chipset = PIIX4
     pm_geometry = PIIX4_PM
+    machine_type = I440fxMachineObject
+    host_name = "i440fx"
 
     def build_chipset(self) -> None:
         self.isa = Piix3Isa(self.gsi[:16], lambda hard: self.reset_line())
         self.isa.attach(self.io)
+        self.isa_bridge = self.isa
         self.pci = PciBus(self.io, self.bus, self.isa.pirqs, pirq_of)
-        self.pci_ports = PciHostPorts(self.pci)
+        self.pci_ports = I440fxPciHost(self.pci)
         self.pci_ports.attach(self.io)
         self.host_bridge = I440fxHost(self)
         self.ide = Piix3Ide()

@@ -16,8 +16,9 @@ from emu.devices.ich9 import (
     Ich9Smbus,
     q35_pirq_of,
 )
-from emu.devices.pci import Ecam, PciBus, PciHostPorts
-from emu.devices.q35 import BUS_SPACE, PCIEXBAR, PCIEXBAR_ENABLE, Q35Host
+from emu.devices.pci import Ecam, PcieBus
+from emu.devices.q35 import BUS_SPACE, PCIEXBAR, PCIEXBAR_ENABLE, Q35Host, Q35PciHost
+from machines.machine_object import Q35MachineObject
 from machines.pc import X86Pc
 
 BIOS_PIRQ_ROUTES = (10, 10, 11, 11, 10, 10, 11, 11)  # what a BIOS programs
@@ -32,14 +33,18 @@ class Q35(X86Pc):
 
     chipset = ICH9
     pm_geometry = ICH9_PM
+    machine_type = Q35MachineObject
+    host_name = "q35"
+    chipset_in_host = True
     pci_hole = BIOS_MMCONFIG
     mmconfig: Window | None = None
 
     def build_chipset(self) -> None:
         self.lpc = Ich9Lpc(self.gsi, self._place_pm, self.reset_line)
         self.lpc.attach(self.io)
-        self.pci = PciBus(self.io, self.bus, self.lpc.pirqs, q35_pirq_of)
-        self.pci_ports = PciHostPorts(self.pci)
+        self.isa_bridge = self.lpc
+        self.pci = PcieBus(self.io, self.bus, self.lpc.pirqs, q35_pirq_of)
+        self.pci_ports = Q35PciHost(self.pci)
         self.pci_ports.attach(self.io)
         self.ecam = Ecam(self.pci)
         self.ecam_mapping = self.bus.map(BIOS_MMCONFIG, self.ecam.region_size, self.ecam)

@@ -6,12 +6,12 @@ A read returns 0xE9, by which software recognises it; described with QEMU's `isa
 from __future__ import annotations
 
 from emu.chardev import Chardev
-from emu.device import Device, Reg
+from emu.device import IsaDevice, Reg
 
 FIRMWARE_PORT, BOCHS_PORT = 0x402, 0xE9
 
 
-class DebugConsole(Device):
+class DebugConsole(IsaDevice):
     name = "isa-debugcon"
     max_access = 1
     data = Reg(0, 1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from emu import log
 from emu.bus import AddressSpace
-from emu.device import Device, Window
+from emu.device import IsaDevice, Window
+from emu.snapshot import Stateful
 
 MASTER_BASE, SLAVE_BASE, PAGE_BASE = 0x00, 0xC0, 0x80
 CHANNELS = 4
@@ -22,11 +23,13 @@ CLEAR_MASK, ALL_MASK = 14, 15
 SET_MASK = 0x04
 
 
-class Dma8237(Device):
+class Dma8237(IsaDevice):
     """One controller; `shift` is 1 for the 16-bit one, whose registers are two ports apart."""
 
     name = "i8257"
     max_access = 1
+
+    saved = ("counters", "modes", "command", "status", "mask", "high_byte")
 
     def __init__(self, shift: int = 0) -> None:
         self.shift = shift
@@ -75,8 +78,10 @@ class Dma8237(Device):
         return 0 if self.high_byte else 1
 
 
-class IsaDma:
+class IsaDma(Stateful):
     """Both controllers and the sixteen page registers, all plain storage beyond the controllers."""
+
+    saved = ("low", "high", "pages")
 
     def __init__(self) -> None:
         self.low, self.high = Dma8237(), Dma8237(shift=1)

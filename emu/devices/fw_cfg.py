@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from emu import log
 from emu.bus import ALL_ONES
-from emu.device import Device
-
+from emu.device import Device, SysBusDevice
+from emu.snapshot import Stateful
 # Keys
 SIGNATURE, ID, UUID, RAM_SIZE, NOGRAPHIC, NB_CPUS, MACHINE_ID = range(0x00, 0x07)
 KERNEL_ADDR, KERNEL_SIZE, KERNEL_CMDLINE, INITRD_ADDR, INITRD_SIZE = range(0x07, 0x0C)
@@ -33,6 +33,7 @@ DMA_ERROR, DMA_READ, DMA_SKIP, DMA_SELECT, DMA_WRITE = 0x01, 0x02, 0x04, 0x08, 0
 
 DIRECTORY_ENTRY = struct.Struct(">IHH56s")
 NAME_LIMIT = 55  # bytes, and a terminating null
+NUMBER_SIZE = 8  # bytes; items that long may be counters, which the machine updates
 
 
 class DmaMemory(Protocol):
@@ -54,10 +55,11 @@ class Item:
     on_write: Callable[[int, int], None] | None = None
 
 
-class FwCfg:
+class FwCfg(Stateful):
     """The items and the read position, without any bus: `FwCfgIo` and `FwCfgMmio` are its faces."""
 
     name = "fw_cfg"
+    saved = ("key", "position", "dma_address")
 
     def __init__(self, memory: DmaMemory | None = None) -> None:
         self.memory = memory
@@ -74,6 +76,20 @@ class FwCfg:
         """Back to the signature; contents stay."""
         self.dma_address = 0
         self.select(SIGNATURE)
+
+    # Snapshots: what cannot change any more comes from the machine's own options
+
+    def _changing(self) -> dict[str, Item]:
+        return {f"{key:#06x}": item for key, item in sorted(self.items.items())
+                if item.on_select or item.writable or len(item.data) <= NUMBER_SIZE}  # fmt: skip
+
+    def save(self) -> dict[str, Any]:
+        return super().save() | {"items": {key: item.data.hex() for key, item in self._changing().items()}}
+
+    def load(self, state: dict[str, Any]) -> None:
+        super().load(state)
+        for key, item in self._changing().items():
+            item.data[:] = bytes.fromhex(state["items"][key])
 
     # The machine's side
 
@@ -212,7 +228,7 @@ def _fill_zero(memory: DmaMemory, address: int, length: int, chunk: int = 1 << 2
         address, length = address + part, length - part
 
 
-class FwCfgIo(Device):
+class FwCfgIo(SysBusDevice):
     """The x86 face: selector at 0x510 (16-bit write), data at 0x511 (byte read), DMA address at 0x514 and 0x518."""
 
     name = "fw_cfg_io"
@@ -220,6 +236,7 @@ class FwCfgIo(Device):
     SELECTOR, DATA, DMA = 0, 1, 4
     region_size = 12
     unaligned = True  # a 16-bit write to 0x511 selects as well
+    saved = ("core",)
 
     def __init__(self, core: FwCfg) -> None:
         self.core = core
@@ -245,6 +262,7 @@ class FwCfgMmio(Device):
     name = "fw_cfg_mem"
     DATA, SELECTOR, DMA = 0x00, 0x08, 0x10
     region_size, max_access = 0x18, 8
+    saved = ("core",)
 
     def __init__(self, core: FwCfg) -> None:
         self.core = core

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emu.clock import Clock, Timer
-from emu.device import Device
+from emu.device import SysBusDevice
 from emu.irq import Irq
+from emu.qom import computed
 
 BASE = 0xFED0_0000
 
@@ -41,14 +42,18 @@ class Comparator:
     setting_value: bool = False  # the low half was written under VAL_SET, so the high half belongs with it
 
 
-class Hpet(Device):
+class Hpet(SysBusDevice):
     """`irqs` are the lines that a route number selects; `route_mask` says which of them a timer may use.
 
     With legacy replacement the PIT and RTC no longer reach lines 0 and 8: connect them through `pit_in` and `rtc_in`.
     """
 
     name = "hpet"
+    timer_count = computed("uint8", name="timers")(lambda self: len(self.comparators))
+    interrupt_capability = computed("uint32", name="hpet-intcap")(lambda self: self.route_mask)
     region_size, min_access, max_access = 0x400, 4, 8
+
+    saved = ("configuration", "status", "halted_count", "started", "comparators", "_timers", "pit_in", "rtc_in")
 
     def __init__(self, clock: Clock, irqs: Sequence[Irq], route_mask: int = 0x04, timers: int = 3) -> None:
         self.clock, self.irqs, self.route_mask = clock, irqs, route_mask

@@ -6,9 +6,21 @@ Not here: DRAM row boundaries and timing (plain storage), error reporting.
 from __future__ import annotations
 
 from emu.devices.pam import MemoryController, ShadowingHost
-from emu.devices.pci import COMMAND, COMMAND_MASTER, COMMAND_MEMORY, COMMAND_WRITABLE, STATUS, STATUS_ERRORS
+from emu.devices.pci import (
+    COMMAND,
+    COMMAND_MASTER,
+    COMMAND_MEMORY,
+    COMMAND_WRITABLE,
+    STATUS,
+    STATUS_ERRORS,
+    PciHostPorts,
+)
 
 __all__ = ["I440fxHost", "MemoryController"]
+
+
+class I440fxPciHost(PciHostPorts):
+    name = "i440FX-pcihost"
 
 
 class I440fxHost(ShadowingHost):

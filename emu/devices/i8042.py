@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from emu import log
 from emu.bus import AddressSpace
-from emu.device import Device, Window
+from emu.device import IsaDevice, Window
 from emu.devices.ps2 import Keyboard, Mouse, Ps2Device, translate
 from emu.irq import Irq
 
@@ -38,11 +38,13 @@ WITH_PARAMETER = (WRITE_OUTPUT, WRITE_KEYBOARD_BUFFER, WRITE_AUX_BUFFER, WRITE_A
 SELF_TEST_PASSED, INTERFACE_GOOD = 0x55, 0x00
 
 
-class I8042(Device):
+class I8042(IsaDevice):
     """`keyboard_irq` and `mouse_irq` are lines 1 and 12; `on_a20(level)` and `on_reset()` are the output port's pins."""
 
     name = "i8042"
     max_access = 1
+
+    saved = ("status", "ram", "output_port", "data", "awaiting", "reply", "buffer_is_reply", "keyboard", "mouse")
 
     def __init__(
         self,
@@ -53,7 +55,8 @@ class I8042(Device):
     ) -> None:
         self.keyboard_irq, self.mouse_irq = keyboard_irq or Irq(), mouse_irq or Irq()
         self.on_a20, self.on_reset = on_a20, on_reset
-        self.keyboard, self.mouse = Keyboard(self._fill), Mouse(self._fill)
+        self.keyboard = self.add_child("ps2kbd", Keyboard(self._fill))
+        self.mouse = self.add_child("ps2mouse", Mouse(self._fill))
         self.command_window = Window("i8042-cmd", 1, self._read_status, self._write_command)
         self._clear()
 
@@ -64,7 +67,7 @@ class I8042(Device):
         self.output_port = OUT_RESET | OUT_A20 | OUT_ONES
         self.data = 0
         self.awaiting = 0  # the controller command whose parameter comes next at the data port
-        self.reply: tuple[int, bool] | None = None  # the controller's own byte, and whether it passes as the mouse's
+        self.reply: tuple[int, bool] | tuple[()] = ()  # the controller's own byte, and whether it passes as the mouse's
         self.buffer_is_reply = False
 
     def reset(self) -> None:
@@ -98,9 +101,9 @@ class I8042(Device):
         """Put the next waiting byte into the output buffer if that is empty."""
         if self.status & OUTPUT_FULL:
             return
-        if self.reply is not None:
+        if self.reply:
             self._put(*self.reply)
-            self.reply, self.buffer_is_reply = None, True
+            self.reply, self.buffer_is_reply = (), True
         elif self.keyboard.has_data() and not self.command_byte & KEYBOARD_DISABLE:
             self._put(self._translated(self.keyboard), aux=False)
         elif self.mouse.has_data() and not self.command_byte & AUX_DISABLE:

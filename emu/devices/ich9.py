@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from emu import qom
 from emu.bus import AddressSpace
 from emu.device import Device, Reg, Window
 from emu.devices.pci import COMMAND, STATUS, PciFunction
@@ -32,6 +33,8 @@ class Ich9Lpc(PciFunction):
     name = "ICH9-LPC"
     vendor_id, device_id, revision, class_code = 0x8086, 0x2918, 2, 0x060100
 
+    saved = ("pirqs", "reset_control")
+
     def __init__(self, gsi: Sequence[Irq], on_pm_base: Callable[[int, bool], None], on_reset: Callable[[], None]) -> None:
         super().__init__()
         self.gsi, self.on_pm_base, self.on_reset = gsi, on_pm_base, on_reset
@@ -44,6 +47,7 @@ class Ich9Lpc(PciFunction):
         self.define(RCBA, 4, 0, writable=RCBA_WRITABLE)
         self.pirqs = [Irq(lambda level, n=n: self._pirq_changed(n, level)) for n in range(len(PIRQ_ROUTES))]  # type: ignore[misc]
         self.placed = (0, False)
+        self.isa_bus = self.add_child("isa.0", qom.IsaBus())
         self.reset_control = 0
         self.reset_window = Window("ich9-reset-control", 1, self._read_reset, self._write_reset)
 
@@ -54,6 +58,10 @@ class Ich9Lpc(PciFunction):
     def reset(self) -> None:
         super().reset()
         self.reset_control = 0
+        self._place_pm()
+
+    def loaded(self) -> None:
+        super().loaded()
         self._place_pm()
 
     def config_written(self, offset: int, size: int) -> None:
@@ -153,9 +161,13 @@ class Ich9Sata(PciFunction):
     vendor_id, device_id, revision, class_code = 0x8086, 0x2922, 2, 0x010601
     interrupt_pin = 1
 
+    saved = ("registers_window",)
+
     def __init__(self) -> None:
         super().__init__()
         self.registers_window = AhciRegisters()
+        for number in range(AHCI_PORTS):
+            self.add_child(f"ide.{number}", qom.IdeBus())
         self.add_bar(5, AHCI_SIZE, self.registers_window)
 
     def reset(self) -> None:
@@ -168,9 +180,12 @@ class Ich9Smbus(PciFunction):
     vendor_id, device_id, revision, class_code = 0x8086, 0x2930, 2, 0x0C0500
     interrupt_pin = 1
 
+    saved = ("smbus",)
+
     def __init__(self) -> None:
         super().__init__()
         self.smbus = SmbusHost()
+        self.add_child("i2c", qom.I2cBus())
         self.add_bar(4, 64, self.smbus, io=True)
 
     def reset(self) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from enum import IntFlag
 
 from emu import log
-from emu.device import Device, Reg
+from emu.device import Reg, SysBusDevice
 from emu.devices.apic_bus import ApicBus, DeliveryMode, TriggerMode
 from emu.irq import Irq
+from emu.qom import computed
 
 IOAPIC_BASE = 0xFEC0_0000
 PINS = 24
@@ -52,15 +53,18 @@ WRITABLE = (
 )
 
 
-class IoApic(Device):
+class IoApic(SysBusDevice):
     """`irq[n]` is input n, global system interrupt n of a PC; `isa_irq(n)` finds the input of an ISA interrupt."""
 
     name = "ioapic"
+    shown_version = computed("uint8", name="version")(lambda self: self.version)
     region_size, min_access, max_access = 0x1000, 4, 4
 
     ioregsel = Reg(0x00, 4)
     iowin = Reg(0x10, 4)
     eoi = Reg(0x40, 4, "w")
+
+    saved = ("apic_id", "table", "irq")
 
     def __init__(self, bus: ApicBus, version: int = VERSION_WITH_EOI) -> None:
         if version not in (VERSION_82093AA, VERSION_WITH_EOI):

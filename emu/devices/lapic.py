@@ -48,6 +48,7 @@ from emu.devices.apic_registers import (
 )
 from emu.devices.lapic_timer import ApicTimer, TimerMode
 from emu.irq import Irq
+from emu.qom import computed
 
 
 class Owner(Protocol):
@@ -77,7 +78,10 @@ class LocalApic(ApicMsrs, Device):
     """
 
     name = "apic"
+    in_tree = True
     region_size, min_access, max_access = 0x1000, 4, 4
+    shown_id = computed("uint32", name="id")(lambda self: self.apic_id)
+    shown_version = computed("uint8", name="version")(lambda self: self.version & 0xFF)
 
     id = Reg(0x020, 4, reset=None)
     version = Reg(0x030, 4, "r", reset=VERSION)
@@ -95,6 +99,9 @@ class LocalApic(ApicMsrs, Device):
     initial_count = Reg(0x380, 4)
     current_count = Reg(0x390, 4, "r")
     divide_configuration = Reg(0x3E0, 4)
+
+    saved = ("apic_base", "isr", "tmr", "irr", "errors",
+             "pic_request", "lvt", "timer", "wait_for_sipi", "lint0", "lint1")  # fmt: skip
 
     def __init__(
         self,

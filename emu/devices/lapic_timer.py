@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from emu.clock import Clock
+from emu.snapshot import Stateful
 
 NS_PER_BUS_CLOCK = 1
 
@@ -29,8 +30,10 @@ def divisor(configuration: int) -> int:
     return 1 if code == 7 else 2 << code
 
 
-class ApicTimer:
+class ApicTimer(Stateful):
     """`expired` is called at each expiry; `tsc` and `ns_of_tsc` convert between virtual time and the vCPU's TSC."""
+
+    saved = ("mode", "configuration", "initial_count", "count", "start", "deadline", "event")
 
     def __init__(
         self,

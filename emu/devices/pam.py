@@ -69,6 +69,11 @@ class ShadowingHost(PciFunction):
         self._update_pam()
         self._update_smram()
 
+    def loaded(self) -> None:
+        super().loaded()
+        self._update_pam()
+        self._update_smram()
+
     def config_written(self, offset: int, size: int) -> None:
         if offset < self.pam0 + PAM_COUNT and offset + size > self.pam0:
             self._update_pam()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from emu import qom
 from emu.bus import ALL_ONES, AddressSpace, Mapping, Region
-from emu.device import Device, Window
+from emu.device import Device, SysBusDevice, Window
 from emu.irq import Irq, WiredOr
+from emu.snapshot import Stateful
 
 # Offsets in the common header
 VENDOR_ID, DEVICE_ID, COMMAND, STATUS, REVISION, CLASS_CODE = 0x00, 0x02, 0x04, 0x06, 0x08, 0x09
@@ -58,6 +60,10 @@ class PciFunction(Device):
     Registers from 0x40 on that nobody defines are plain storage.  `intx` is the function's interrupt pin.
     """
 
+    name = "pci-device"
+    abstract = True
+    in_tree = True
+    bus_type = "PCI"
     vendor_id: ClassVar[int] = 0xFFFF
     device_id: ClassVar[int] = 0xFFFF
     revision: ClassVar[int] = 0
@@ -65,6 +71,11 @@ class PciFunction(Device):
     subsystem: ClassVar[tuple[int, int]] = (0x1AF4, 0x1100)  # vendor and device; firmware recognises QEMU's by it
     interrupt_pin: ClassVar[int] = 0  # 1 for INTA#, 0 for none
     config_size: ClassVar[int] = CONFIG_SIZE
+
+    addr = qom.computed("int32")(lambda self: self.devfn)
+    multifunction = qom.computed("bool")(lambda self: bool(self.config[HEADER_TYPE] & MULTIFUNCTION))
+
+    saved = ("config", "writable", "intx", "pin_line")
 
     def __init__(self) -> None:
         self.config = bytearray(self.config_size)
@@ -164,6 +175,9 @@ class PciFunction(Device):
         self.intx.lower()
         self._update_bars()
 
+    def loaded(self) -> None:
+        self._update_bars()
+
     def unrealize(self) -> None:
         """Leave the bus."""
         self.put(COMMAND, 2, 0)
@@ -216,8 +230,11 @@ def slot_swizzle(slot: int, pin: int) -> int:
     return (slot + pin) % PINS
 
 
-class PciBus:
+class PciBus(qom.Bus, Stateful):
     """A bus with its functions.  `lines` are the interrupt lines that `route(slot, pin)` chooses among."""
+
+    name = "PCI"
+    hotplug = True
 
     def __init__(
         self,
@@ -238,6 +255,7 @@ class PciBus:
             raise ValueError(f"PCI {slot:02x}.{number} already holds {self.functions[at].label}")
         self.functions[at] = function
         function.bus, function.devfn = self, at
+        self.attach(function)
         if function.interrupt_pin and self.junctions:
             junction = self.junctions[self.route(slot, function.interrupt_pin - 1)]
             function.pin_line = junction.input()
@@ -251,6 +269,7 @@ class PciBus:
         for junction in self.junctions:
             if function.pin_line in junction.inputs:
                 junction.inputs.remove(function.pin_line)
+        self.detach(function)
         function.bus, function.pin_line = None, Irq()
         self._mark_multifunction(function.devfn >> 3)
 
@@ -271,6 +290,14 @@ class PciBus:
         for at in sorted(self.functions):
             self.functions[at].reset()
 
+    def save(self) -> dict[str, Any]:
+        """By slot and function number."""
+        return {f"{at >> 3:02x}.{at & 7}": function.save() for at, function in sorted(self.functions.items())}
+
+    def load(self, state: dict[str, Any]) -> None:
+        for function, saved in zip((self.functions[at] for at in sorted(self.functions)), state.values(), strict=True):
+            function.load(saved)
+
     def config_read(self, bus: int, at: int, offset: int, size: int) -> int:
         """Read configuration space; all ones where no function answers."""
         function = self.functions.get(at) if bus == self.number else None
@@ -284,11 +311,25 @@ class PciBus:
             function.config_write(offset, size, value)
 
 
-class PciHostPorts:
+class PcieBus(PciBus):
+    """The same, to whose functions ECAM leads as well."""
+
+    name = "PCIE"
+    hotplug = False
+
+
+class PciHostPorts(SysBusDevice):
     """Configuration mechanism #1: the address register takes dwords only, the data register any part of one."""
+
+    name = "pci-host-bridge"
+    abstract = True
+    bus_name: ClassVar[str] = "pci.0"
+
+    saved = ("address",)
 
     def __init__(self, bus: PciBus) -> None:
         self.bus = bus
+        self.add_child(self.bus_name, bus)
         self.address = 0
         self.address_window = Window(
             "pci-conf-idx", 4, self._read_address, self._write_address, max_access=4, unaligned=True

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from emu import log
 from emu.bus import AddressSpace
-from emu.device import Device, Window
+from emu.device import IsaDevice, Window
 from emu.irq import Irq
+from emu.snapshot import Stateful
 
 # Ports of each chip: A0 = 0 takes ICW1, OCW2, OCW3 and reads IRR or ISR; A0 = 1 takes ICW2-4, OCW1 and reads IMR.
 COMMAND, DATA = 0, 1
@@ -38,11 +39,14 @@ ELCR_MASTER_MASK = 0xF8  # IRQ 0, 1 and 2 are always edge-triggered,
 ELCR_SLAVE_MASK = 0xDE  # and so are 8 and 13
 
 
-class Pic8259(Device):
+class Pic8259(IsaDevice):
     """One chip.  `inputs` are its eight IR lines, `output` its INT pin."""
 
     name = "isa-i8259"
     region_size, max_access = 2, 1
+
+    saved = ("inputs", "output", "irr", "isr", "imr", "elcr", "lines", "base",
+             "lowest", "awaiting", "ltim", "auto_eoi", "rotate_aeoi", "special_mask", "special_nested", "poll", "read_isr")  # fmt: skip
 
     def __init__(self, elcr_mask: int, slave: Pic8259 | None = None) -> None:
         self.elcr_mask, self.slave = elcr_mask, slave
@@ -202,8 +206,10 @@ class Pic8259(Device):
         self._update()
 
 
-class PicPair:
+class PicPair(Stateful):
     """Master and slave.  `irq[n]` are the ISA lines (2 goes nowhere), `intr` the request to the CPU."""
+
+    saved = ("slave", "master", "unconnected")
 
     def __init__(self) -> None:
         self.slave = Pic8259(ELCR_SLAVE_MASK)
@@ -211,7 +217,7 @@ class PicPair:
         self.slave.output.connect(self.master.inputs[CASCADE].set)
         self.intr = self.master.output
         self.irq = [*self.master.inputs, *self.slave.inputs]
-        self.irq[CASCADE] = Irq()
+        self.irq[CASCADE] = self.unconnected = Irq()
         self.elcr = Window("elcr", 2, self._read_elcr, self._write_elcr)
 
     def attach(self, io: AddressSpace) -> None:

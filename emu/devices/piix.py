@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from emu import log
+from emu import log, qom
 from emu.bus import AddressSpace
 from emu.device import Device, Window
 from emu.devices.pci import COMMAND, STATUS, STATUS_ERRORS, PciFunction
@@ -44,6 +44,8 @@ class Piix3Isa(PciFunction):
     name = "PIIX3"
     vendor_id, device_id, class_code = 0x8086, 0x7000, 0x060100
 
+    saved = ("driven", "pirqs", "reset_control")
+
     def __init__(self, isa_irqs: Sequence[Irq], on_reset: Callable[[bool], None] = lambda hard: None) -> None:
         super().__init__()
         self.isa_irqs, self.on_reset = isa_irqs, on_reset
@@ -55,6 +57,7 @@ class Piix3Isa(PciFunction):
             self.define(PIRQRC + n, 1, PIRQ_DISABLED, writable=PIRQ_WRITABLE)
         self.pirqs = [Irq(lambda level: self._drive()) for _ in range(PIRQ_COUNT)]
         self.driven: list[int] = []  # ISA lines that a PIRQ is routed to
+        self.isa_bus = self.add_child("isa.0", qom.IsaBus())
         self.reset_control = 0
         self.reset_window = Window("piix3-reset-control", 1, self._read_reset, self._write_reset)
 
@@ -135,6 +138,8 @@ class BusMasterIde(Device):
     name = "bmdma"
     region_size, max_access = BUS_MASTER_SIZE, 1
 
+    saved = ("bytes",)
+
     def __init__(self) -> None:
         self.bytes = bytearray(BUS_MASTER_SIZE)
 
@@ -157,11 +162,15 @@ class Piix3Ide(PciFunction):
     name = "piix3-ide"
     vendor_id, device_id, class_code = 0x8086, 0x7010, 0x010180
 
+    saved = ("bus_master",)
+
     def __init__(self) -> None:
         super().__init__()
         self.define(STATUS, 2, STATUS_DEVSEL_MEDIUM | STATUS_FAST_BACK, clear_on_one=STATUS_ERRORS)
         self.define(IDE_TIMING, 4, 0, writable=0xFFFF_FFFF)
         self.bus_master = BusMasterIde()
+        for number in range(len(IDE_CHANNELS)):
+            self.add_child(f"ide.{number}", qom.IdeBus())
         self.add_bar(4, BUS_MASTER_SIZE, self.bus_master, io=True)
 
     def attach(self, io: AddressSpace) -> None:
@@ -196,6 +205,8 @@ class Piix4Pm(PciFunction):
     vendor_id, device_id, revision, class_code = 0x8086, 0x7113, 3, 0x068000
     interrupt_pin = 1
 
+    saved = ("smbus",)
+
     def __init__(
         self,
         on_pm_base: Callable[[int, bool], None],
@@ -218,6 +229,7 @@ class Piix4Pm(PciFunction):
         self.define(SMBUS_BASE, 4, smbus_base | PMBASE_IO)
         self.define(SMBUS_HOST_CONFIG, 1, SMBUS_ENABLE_AND_SCI)
         self.smbus = SmbusHost()
+        self.add_child("i2c", qom.I2cBus())
         self.smbus_base = smbus_base
         self.placed = (0, False)
 
@@ -241,6 +253,10 @@ class Piix4Pm(PciFunction):
     def reset(self) -> None:
         super().reset()
         self.smbus.reset()
+        self._place_pm()
+
+    def loaded(self) -> None:
+        super().loaded()
         self._place_pm()
 
     def config_written(self, offset: int, size: int) -> None:

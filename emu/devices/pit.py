@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from emu.bus import AddressSpace
 from emu.clock import NS_PER_SECOND, Clock, Timer
-from emu.device import Device, Window
+from emu.device import IsaDevice, Window
 from emu.irq import Irq
 
 FREQUENCY = 1_193_182  # Hz
@@ -222,11 +222,13 @@ class Channel:
         return sum(value // 10**digit % 10 << 4 * digit for digit in range(4))
 
 
-class Pit(Device):
+class Pit(IsaDevice):
     """The chip at four ports.  `irq` is channel 0's OUT."""
 
     name = "isa-pit"
     region_size, max_access = 4, 1
+
+    saved = ("channels", "speaker_bits", "_edge", "_timer")
 
     def __init__(self, clock: Clock, irq: Irq | None = None) -> None:
         self.clock = clock

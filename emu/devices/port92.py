@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emu.device import Device, Reg
+from emu.device import IsaDevice, Reg
 
 PORT = 0x92
 FAST_RESET, A20 = 0x01, 0x02
 
 
-class Port92(Device):
+class Port92(IsaDevice):
     """`on_a20(level)` hears each change of the gate; `on_reset()` a rising fast-reset bit."""
 
     name = "port92"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from emu import log
+from emu.device import SysBusDevice
 
 ACK, RESEND, SELF_TEST_PASSED, ECHO = 0xFA, 0xFE, 0xAA, 0xEE
 RELEASE, EXTENDED = 0xF0, 0xE0
@@ -44,13 +45,16 @@ def translate(byte: int) -> int:
     return SET2_TO_SET1[byte] if byte < 0x80 else SPECIAL_TRANSLATION.get(byte, byte)
 
 
-class Ps2Device:
+class Ps2Device(SysBusDevice):
     """A queue of bytes for the controller.  `on_data()` tells it that there is a first one.
 
     `answers` are responses, which go before `events`, the keys and movements; a full event queue drops newcomers.
     """
 
-    name = "ps2"
+    name = "ps2-device"
+    abstract = True
+
+    saved = ("answers", "events", "awaiting", "last", "enabled")
 
     def __init__(self, on_data: Callable[[], None] = lambda: None) -> None:
         self.on_data = on_data
@@ -103,6 +107,8 @@ class Keyboard(Ps2Device):
     """Speaks scan code set 2 unless told otherwise."""
 
     name = "ps2-kbd"
+
+    saved = ("leds", "rate", "scan_set")
 
     def __init__(self, on_data: Callable[[], None] = lambda: None) -> None:
         super().__init__(on_data)
@@ -164,6 +170,8 @@ class Mouse(Ps2Device):
     """A three-button mouse with identity 0."""
 
     name = "ps2-mouse"
+
+    saved = ("rate", "resolution", "scaling", "remote", "wrap", "buttons", "dx", "dy")
 
     def __init__(self, on_data: Callable[[], None] = lambda: None) -> None:
         super().__init__(on_data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from emu.devices.pam import MemoryController, ShadowingHost
+from emu.devices.pci import PciHostPorts
 
 PCIEXBAR = 0x60
 PCIEXBAR_ENABLE = 1
@@ -16,6 +17,11 @@ PCIEXBAR_LENGTH_SHIFT = 1
 PCIEXBAR_BUSES = (256, 128, 64)  # by the length field; 3 is reserved
 PCIEXBAR_WRITABLE = 0xF_FC00_0007  # base bits 27 and 26 count for the shorter windows
 BUS_SPACE = 1 << 20  # configuration space of one bus
+
+
+class Q35PciHost(PciHostPorts):
+    name = "q35-pcihost"
+    bus_name = "pcie.0"
 
 
 class Q35Host(ShadowingHost):
@@ -32,6 +38,10 @@ class Q35Host(ShadowingHost):
 
     def reset(self) -> None:
         super().reset()
+        self._place_window()
+
+    def loaded(self) -> None:
+        super().loaded()
         self._place_window()
 
     def config_written(self, offset: int, size: int) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from emu import log
 from emu.clock import NS_PER_SECOND, Clock
-from emu.device import Device
+from emu.device import IsaDevice
 from emu.irq import Irq
 
 BASE = 0x70
@@ -58,11 +58,13 @@ def rate_period(rate: int) -> int:
     return 1 << (rate + 6 if rate <= 2 else rate - 1)
 
 
-class Rtc(Device):
+class Rtc(IsaDevice):
     """`base` is the date at virtual time 0 (naive means UTC); `irq` is the IRQ pin, a level until register C is read."""
 
     name = "mc146818rtc"
     region_size, max_access = 2, 1
+
+    saved = ("cmos", "index", "nmi_disabled", "offset", "looked", "_timer")
 
     def __init__(self, clock: Clock, irq: Irq | None = None, base: datetime = DEFAULT_DATE) -> None:
         self.clock, self.irq = clock, irq or Irq()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from emu.chardev import Chardev
 from emu.clock import NS_PER_SECOND, Clock
-from emu.device import Device
+from emu.device import IsaDevice
 from emu.irq import Irq
 
 # Offsets; RBR/THR and IER give way to the divisor latch while LCR.DLAB is set.
@@ -36,11 +36,14 @@ INPUT_CLOCK = 1_843_200 // 16  # baud at divisor 1
 CONNECTED = MSR_DCD | MSR_DSR | MSR_CTS
 
 
-class Uart16550(Device):
+class Uart16550(IsaDevice):
     """`irq` is the INTR pin.  QEMU: MCR.OUT2 does not gate it, which some guests rely on."""
 
     name = "isa-serial"
     region_size, max_access = 8, 1
+
+    saved = ("fifo", "scratch", "last_received", "ier", "fcr", "lcr", "mcr",
+             "msr", "lsr", "divisor", "thre_pending", "timeout", "_timer", "chardev")  # fmt: skip
 
     def __init__(self, clock: Clock, irq: Irq | None = None, chardev: Chardev | None = None) -> None:
         self.irq = irq or Irq()

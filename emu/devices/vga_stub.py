@@ -24,6 +24,8 @@ class VgaStub(Device):
     name = "vga-stub"
     region_size, max_access = 7, 1
 
+    saved = ("index", "crtc", "memory")
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.index = 0

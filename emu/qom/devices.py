@@ -41,6 +41,7 @@ class Bus(Object):
     name = "bus"
     abstract = True
     hotplug: ClassVar[bool] = False
+    _places: int = 0  # how many there have ever been
     is_realized = Property("bool", name="realized", get=lambda self: True, hidden=True)
 
     @property
@@ -49,8 +50,16 @@ class Bus(Object):
 
     def attach(self, device: DeviceObject) -> None:
         """`device` sits here from now on."""
-        self.add_property(BusPlace(len(self.devices), device))
+        self._places += 1
+        self.add_property(BusPlace(self._places - 1, device))
         device.parent_bus = self
+
+    def detach(self, device: DeviceObject) -> None:
+        """`device` goes; the others keep their numbers."""
+        for name, place in list(self.own_properties.items()):
+            if isinstance(place, BusPlace) and place.device is device:
+                del self.own_properties[name]
+                device.parent_bus = None
 
 
 class SystemBus(Bus):

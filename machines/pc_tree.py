@@ -1,0 +1,43 @@
+"""Where the parts of a PC are in the object tree: names, types and order are QEMU's, so that clients find what they know.
+
+Not here: parts that numachine does not have (floppy controller, speaker, vmport, vmmouse, SMBus EEPROMs), so that the numbers
+of the devices behind them are lower than in QEMU; memory regions and interrupt lines, which are no objects here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emu import qom
+
+if TYPE_CHECKING:
+    from machines.pc import X86Pc
+
+
+def place_parts(pc: X86Pc) -> None:
+    """Put everything but the CPUs, which are there already, into the tree of `pc`."""
+    unattached, host = pc.tree.container("unattached"), pc.pci_ports
+    isa = pc.isa_bridge.isa_bus
+    pc.tree.add_child("fw_cfg", pc.fw_cfg)
+    pc.tree.add_child(pc.host_name, host)
+    host.add_child("ioapic", pc.ioapic)
+    if pc.chipset_in_host:
+        host.add_child(pc.host_bridge.type_name, pc.host_bridge)
+    else:
+        unattached.add_child("device[*]", pc.host_bridge)
+    on_isa = (pc.dma.low, pc.dma.high, pc.pic.master, pc.pic.slave, pc.rtc, pc.pit, *pc.uarts, pc.keyboard, pc.port92, pc.debugcon)
+    for device in (pc.isa_bridge, *on_isa[:4], pc.hpet, *on_isa[4:], *pc.pci.functions.values()):
+        if device.parent is None:
+            unattached.add_child("device[*]", device)
+    for device in on_isa:
+        isa.attach(device)
+    _attach_to_system(unattached.add_child("sysbus", qom.SystemBus()), pc.tree)
+
+
+def _attach_to_system(bus: qom.Bus, machine: qom.Object) -> None:
+    """The devices that are simply part of the machine are wherever they are made; their bus is this one.  All is realized now."""
+    for device in machine.walk():
+        if isinstance(device, qom.DeviceObject):
+            if device.bus_type == bus.type_name:
+                bus.attach(device)
+            qom.realize(device)
