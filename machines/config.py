@@ -19,6 +19,7 @@ from emu.cpu_models.cpu import warn_on_stderr
 from emu.devices.rtc import DEFAULT_DATE
 from emu.qmp.machine_api import Identity
 from jit import backends
+from machines.firmware import find_image
 from machines.topology import SmpConfig, SmpRules, TopologyError
 
 DEFAULT_CPU = "qemu64"
@@ -70,12 +71,10 @@ def parse_smp(text: str, rules: SmpRules, warn: Callable[[str], None]) -> SmpCon
 def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) -> PcConfig:
     """The command line's choices.  The guest's clock starts at the host's, and idle time is slept through."""
     bios = None if options.bios == NO_BIOS else options.bios
-    if bios and options.kernel:
-        raise OptionError("-bios with -kernel is not supported yet: leave -bios out, kernels are entered directly")
     if not options.kernel and not bios and not options.start_paused:
         raise OptionError("nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)")
     return PcConfig(
-        bios=_readable(bios),
+        bios=find_image(bios) if bios else None,
         memory=options.memory,
         smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
         globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,
@@ -91,9 +90,11 @@ def from_keywords(given: dict[str, Any], rules: SmpRules) -> PcConfig:
     memory, smp = options.get("memory", 128 << 20), options.get("smp", "1")
     options["memory"] = memory_size(memory) if isinstance(memory, str) else memory
     options["smp"] = smp if isinstance(smp, SmpConfig) else parse_smp(str(smp), rules, options.get("warn", warn_on_stderr))
-    for name in ("kernel", "initrd", "bios"):
+    for name in ("kernel", "initrd"):
         if isinstance(options.get(name), (str, os.PathLike)):
             options[name] = _readable(options[name])
+    if isinstance(options.get("bios"), str):
+        options["bios"] = None if options["bios"] == NO_BIOS else find_image(options["bios"])
     options["devices"] = [_device(each) for each in options.get("devices", ())]
     options.setdefault("serial", [BufferChardev("serial0")])
     try:

@@ -1,4 +1,5 @@
-"""Direct boot of a PC: what a BIOS would have left behind (memory map, ACPI tables, chipset setup), and a kernel to enter."""
+"""How a PC starts a kernel: directly, with what a BIOS would have left behind (memory map, ACPI tables, chipset setup), or by
+handing it to firmware."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from acpi.platform import ChipsetInfo, MemoryRange, Platform
 from acpi.platform import PossibleCpu as AcpiCpu
 from emu.cli.options import OptionError
 from machines import boot
+from machines.boot import linux16
 from machines.boot.image import ACPI_DATA, E820, MIB, RESERVED, BootImage
 from machines.boot.image import RAM as E820_RAM
 from machines.memory import FOUR_GIB, GuestMemory
@@ -27,6 +29,7 @@ class PcBoot(PcCpus):
     chipset: ClassVar[ChipsetInfo]
     memory: GuestMemory
     image: BootImage | None = None
+    kernel_parts: linux16.KernelParts | None = None
 
     def firmware_setup(self) -> None:
         """What a BIOS would have programmed into the chipset before it starts a kernel."""
@@ -39,12 +42,15 @@ class PcBoot(PcCpus):
         initrd = config.initrd.read_bytes() if isinstance(config.initrd, Path) else config.initrd
         info = boot.BootInfo(self.memory.low, self.memory_map(), RSDP_AT if config.acpi else 0, config.append, initrd)
         try:
-            self.image = boot.load(config.kernel, info)
+            if config.bios:
+                self.kernel_parts = linux16.load(config.kernel, config.append, initrd, self.memory.low)
+            else:
+                self.image = boot.load(config.kernel, info)
         except boot.BootError as error:
             raise OptionError(str(error)) from None
 
     def load_kernel(self) -> None:
-        """Place the kernel, its initrd and the ACPI tables, and point the boot CPU at it."""
+        """Direct boot: place the kernel, its initrd and the ACPI tables, and point the boot CPU at it."""
         if self.image is None:
             return
         if self.config.acpi:

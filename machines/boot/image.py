@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 PAGE = 4096
 MIB = 1 << 20
@@ -49,6 +50,16 @@ class BootImage:
     def write(self, put: Callable[[int, bytes], None]) -> None:
         for address, data in self.segments:
             put(address, data)
+
+
+def read_kernel(kernel: Path | bytes) -> bytes:
+    """A kernel file's bytes, or those given.  Raises BootError."""
+    if isinstance(kernel, bytes):
+        return kernel
+    try:
+        return kernel.read_bytes()
+    except OSError as error:
+        raise BootError(f"could not load kernel '{kernel}': {error.strerror}") from None
 
 
 def check_room(start: int, size: int, info: BootInfo, what: str) -> None:

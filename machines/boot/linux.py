@@ -1,7 +1,7 @@
 """Linux bzImage by the 64-bit boot protocol (Documentation/arch/x86/boot.rst, "64-bit BOOT PROTOCOL").
 
 The kernel is entered at its 64-bit entry point with paging on, `boot_params` in RSI, and the ACPI root pointer in it.
-Older kernels that lack that entry are entered at their 32-bit one.
+One that has no such entry is entered at its 32-bit one, in flat 32-bit code ("32-bit BOOT PROTOCOL").
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ ACPI_RSDP_ADDR, E820_ENTRIES, E820_TABLE = 0x070, 0x1E8, 0x2D0
 E820_MAX = 128
 MAGIC_HDRS, BOOT_FLAG_VALUE = b"HdrS", 0xAA55
 XLF_KERNEL_64 = 1
+OLDEST_VERSION = 0x20C  # has XLOADFLAGS
 LOADER_UNDEFINED = 0xFF
 CAN_USE_HEAP, LOADED_HIGH = 0x80, 1
 ENTRY_64 = 0x200
 SECTOR, PARAGRAPH = 512, 16
+DEFAULT_SETUP_SECTS = 4  # where the header says 0
 
 # where the loader's own structures go, below 640 KiB
 GDT_AT, TABLES_AT, PARAMS_AT, CMDLINE_AT = 0x8000, 0x9000, 0x10000, 0x20000
@@ -40,20 +42,29 @@ def recognises(data: bytes) -> bool:
 
 def place(data: bytes, info: BootInfo) -> BootImage:
     version, = struct.unpack_from("<H", data, VERSION)
-    if version < 0x20C or not struct.unpack_from("<H", data, XLOADFLAGS)[0] & XLF_KERNEL_64:
-        raise BootError("the kernel has no 64-bit entry point (boot protocol 2.12); 32-bit Linux is not supported")
-    kernel = data[(data[SETUP_SECTS] + 1 or 5) * SECTOR:]
+    if version < OLDEST_VERSION:
+        raise BootError(f"the kernel has boot protocol {version >> 8}.{version & 0xFF}; this loader starts 2.12 and later")
+    _, kernel = split(data)
     start, = struct.unpack_from("<Q", data, PREF_ADDRESS)
-    size, = struct.unpack_from("<I", data, INIT_SIZE)
-    if len(kernel) < struct.unpack_from("<I", data, SYSSIZE)[0] * PARAGRAPH:
-        raise BootError("the kernel file is cut short: it is smaller than its header says")
-    check_room(start, max(size, len(kernel)), info, "the kernel")
-    image = BootImage(entry=start + ENTRY_64, long_mode=True, cr3=TABLES_AT, registers={"rsi": PARAMS_AT})
-    image.segments += [(start, kernel), (GDT_AT, GDT), (TABLES_AT, identity_tables(TABLES_AT))]
-    initrd = place_initrd(image, info, struct.unpack_from("<I", data, INITRD_ADDR_MAX)[0] + 1, start + max(size, len(kernel)))
-    image.segments.append((CMDLINE_AT, _command_line(data, info)))
+    size = max(struct.unpack_from("<I", data, INIT_SIZE)[0], len(kernel))
+    check_room(start, size, info, "the kernel")
+    image = BootImage(entry=start, registers={"rsi": PARAMS_AT}, segments=[(start, kernel), (GDT_AT, GDT)])
+    if struct.unpack_from("<H", data, XLOADFLAGS)[0] & XLF_KERNEL_64:
+        image.entry, image.long_mode, image.cr3 = start + ENTRY_64, True, TABLES_AT
+        image.segments.append((TABLES_AT, identity_tables(TABLES_AT)))
+    initrd = place_initrd(image, info, struct.unpack_from("<I", data, INITRD_ADDR_MAX)[0] + 1, start + size)
+    image.segments.append((CMDLINE_AT, command_line(data, info)))
     image.segments.append((PARAMS_AT, _boot_params(data, info, initrd)))
     return image
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """The real-mode setup part and the rest, which is the kernel proper.  Raises BootError for a file cut short."""
+    end = ((data[SETUP_SECTS] or DEFAULT_SETUP_SECTS) + 1) * SECTOR
+    kernel = data[end:]
+    if len(kernel) < struct.unpack_from("<I", data, SYSSIZE)[0] * PARAGRAPH:
+        raise BootError("the kernel file is cut short: it is smaller than its header says")
+    return data[:end], kernel
 
 
 def identity_tables(at: int) -> bytes:
@@ -64,7 +75,8 @@ def identity_tables(at: int) -> bytes:
     return pml4 + pdpt + b"".join(struct.pack("<Q", (i * 2 * MIB) | PRESENT_WRITABLE | LARGE) for i in pages)
 
 
-def _command_line(data: bytes, info: BootInfo) -> bytes:
+def command_line(data: bytes, info: BootInfo) -> bytes:
+    """-append as the kernel gets it.  Raises BootError when it is longer than the kernel takes."""
     limit, = struct.unpack_from("<I", data, CMDLINE_SIZE)
     text = info.append.encode()
     if len(text) > limit:

@@ -56,11 +56,17 @@ def interrupt_return(match: re.Match, bits: int) -> str:
     return {16: "iret", 32: "iretd", 64: "iretq"}[bits]
 
 
+def far_return(match: re.Match, bits: int) -> str:
+    """A plain `retf` pops 32-bit values in 16-bit mode too."""
+    return ".byte 0xcb"
+
+
 WORKAROUNDS: tuple[tuple[re.Pattern, Rewrite], ...] = (
     (re.compile(r"\bljmp\s+(?P<selector>\w+)\s*,\s*(?P<target>\w+)"), far_jump),
     (re.compile(r"\b(?P<name>lgdt|lidt)\s+\[(?P<address>\w+)\]"), descriptor_table_load),
     (re.compile(r"\brep\s+movsd\b"), string_move),
     (re.compile(r"\biret\b"), interrupt_return),
+    (re.compile(r"\bretf\b"), far_return),
     (re.compile(r"\bsysretq\b"), lambda match, bits: "sysret"),  # keystone's sysret has REX.W
 )
 
@@ -150,6 +156,8 @@ def assemble(source: str, base: int = LOAD_ADDRESS, bits: int = 32) -> bytes:
         encoding, _ = assembler.asm("\n".join(lines), base)
     except keystone.KsError as error:
         raise AssemblyError(diagnose(lines, bits, unresolved, str(error))) from None
+    if not encoding and any(lines):
+        raise AssemblyError("keystone refuses it without a word; a label with the name of an instruction or directive does that")
     return bytes(encoding or b"")
 
 

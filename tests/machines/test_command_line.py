@@ -187,7 +187,7 @@ MISTAKES = [
     (["-kernel", "KERNEL", "-nope"], "-nope: invalid option"),
     (["-kernel", "KERNEL", "-serial", "file:/nope/x"], "-serial file:/nope/x: No such file or directory"),
     (["-kernel", "KERNEL", *["-serial", "null"] * 5], "a PC has at most 4 serial ports"),
-    (["-kernel", "KERNEL", "-bios", "x"], "-bios with -kernel is not supported yet: leave -bios out, kernels are entered directly"),
+    (["-kernel", "KERNEL", "-bios", "x"], "could not find firmware image 'x', neither here nor in /usr/share/seabios, /usr/share/qemu"),
 ]  # fmt: skip
 
 
