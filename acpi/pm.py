@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any
 
 from emu import log
 from emu.bus import ALL_ONES
 from emu.clock import NS_PER_SECOND, Clock
 from emu.device import Device, Reg
 from emu.irq import Irq
+from emu.snapshot import Stateful
 
 PM_TIMER_HZ = 3_579_545
 PM1_EVENT, PM1_CONTROL, PM1_TIMER = 0x0, 0x4, 0x8
@@ -100,8 +100,10 @@ def _lanes(offset: int, size: int, value: int) -> tuple[int, int]:
 # ---------------------------------------------------------------- PM timer
 
 
-class PmTimer:
+class PmTimer(Stateful):
     """A free-running counter of 24 or 32 bits; TMR_STS is due each time its top bit changes."""
+
+    saved = ("toggle_at",)
 
     def __init__(self, clock: Clock, width: int = 24) -> None:
         self.clock, self.width = clock, width
@@ -139,6 +141,8 @@ class GpeBlock(Device):
 
     name = "acpi-gpe0"
     max_access = 1
+
+    saved = ("status", "enable")
 
     def __init__(self, length: int, changed: Callable[[], None]) -> None:
         self.region_size = length
@@ -205,6 +209,8 @@ class AcpiPm(Device):
     """
 
     unaligned = False
+
+    saved = ("sts", "en", "cnt", "smi_en", "smi_sts", "timer", "alarm", "gpe", "apm")
 
     def __init__(
         self,
@@ -336,24 +342,3 @@ class AcpiPm(Device):
             self.cnt &= ~Pm1Control.SCI_EN
         else:
             self.on_smi(command)
-
-    # ------------------------------------------------------------ snapshots
-
-    def save(self) -> dict[str, Any]:
-        """All state as plain data."""
-        plain = {name: getattr(self, name) for name in ("sts", "en", "cnt", "smi_en", "smi_sts")}
-        return plain | {
-            "toggle_at": self.timer.toggle_at,
-            "gpe_status": bytes(self.gpe.status),
-            "gpe_enable": bytes(self.gpe.enable),
-            "apm": (self.apm.control, self.apm.status),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """The reverse of `save`; the SCI and the timer's alarm follow."""
-        for name in ("sts", "en", "cnt", "smi_en", "smi_sts"):
-            setattr(self, name, state[name])
-        self.timer.toggle_at = state["toggle_at"]
-        self.gpe.status[:], self.gpe.enable[:] = state["gpe_status"], state["gpe_enable"]
-        self.apm.control, self.apm.status = state["apm"]
-        self.update()

@@ -16,6 +16,8 @@ import termios
 from collections.abc import Callable
 from typing import BinaryIO, ClassVar, Protocol
 
+from emu.snapshot import Stateful
+
 READ_SIZE = 4096
 PIPE_SAFE_WRITE = 512  # POSIX: after select says writable, a pipe takes this much without blocking
 KEPT_OUTPUT = 1 << 20  # bytes kept for a host that does not read; older ones are dropped
@@ -30,7 +32,7 @@ class Receiver(Protocol):
     def receive(self, data: bytes) -> None: ...
 
 
-class Chardev:
+class Chardev(Stateful):
     """The base: input queued by `feed`, output dropped.  `tap`, if set, sees every byte of output first."""
 
     kind: ClassVar[str] = "null"
@@ -75,6 +77,13 @@ class Chardev:
 
     def close(self) -> None:
         """Let go of host resources."""
+
+    def save(self) -> list[int]:
+        """Input that is still on its way to the guest."""
+        return list(self.pending)
+
+    def load(self, state: list[int]) -> None:
+        self.pending[:] = bytes(state)
 
 
 class NullChardev(Chardev):

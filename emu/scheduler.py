@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from emu.clock import NS_PER_SECOND, Clock
+from emu.snapshot import Stateful
 
 QUANTUM = 20_000  # instructions in a row while other vCPUs wait for their turn
 LONGEST_SLICE = 4_000_000  # instructions before the host gets a look: a few ms
@@ -36,10 +37,12 @@ class Runnable(Protocol):
         """Virtual time within the running slice, in ns."""
 
 
-class Scheduler:
+class Scheduler(Stateful):
     """Round-robin over `cpus`; `clock` is the machine's virtual time.
 
     A vCPU that was not ready is asked again after `wake(cpu)` only, so 254 that sleep cost nothing."""
+
+    saved = ("_now", "_latest", "_turn", "clock")
 
     def __init__(self, realtime: bool = False) -> None:
         self._order: dict[Runnable, int] = {}
@@ -70,6 +73,15 @@ class Scheduler:
     def wake(self, cpu: Runnable) -> None:
         """Something came up for `cpu`: ask it at the next slice."""
         self._awake[cpu] = None
+
+    # --- snapshots
+    def save(self) -> dict[str, Any]:
+        """CPUs are known by their places in the order of turns."""
+        return super().save() | {"awake": sorted(self._order[cpu] for cpu in self._awake if cpu in self._order)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        super().load(state)
+        self._awake = dict.fromkeys(self.cpus[place] for place in state["awake"])
 
     # --- time
     def _time(self) -> int:

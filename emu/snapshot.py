@@ -128,7 +128,7 @@ def _check_list(mine: list[Plain], theirs: Plain, where: str) -> None:
     if not isinstance(theirs, list) or of_parts and len(theirs) != len(mine):
         raise SnapshotError(f"{where}: {_kind(theirs)} in the snapshot, {_kind(mine)} in this machine")
     for n, value in enumerate(theirs):
-        check_alike(mine[n] if of_parts else 0, value, f"{where}[{n}]")
+        check_alike(mine[n] if of_parts else (mine or [0])[0], value, f"{where}[{n}]")
 
 
 def _kind(value: Plain) -> str:

@@ -5,6 +5,8 @@ Intel SDM vol. 4, AMD APM vol. 2 appendix A.  MSRs with effects are the engine's
 
 from __future__ import annotations
 
+from emu.snapshot import Stateful
+
 MCG_CAP, MCG_STATUS, MCG_CTL = 0x179, 0x17A, 0x17B
 MC0_CTL, MC_BANKS, MC_REGISTERS = 0x400, 10, 4  # CTL, STATUS, ADDR, MISC of each bank
 MCG_CTL_P, MCG_SER_P = 1 << 8, 1 << 24
@@ -36,8 +38,10 @@ AMD_WRITABLE = dict.fromkeys((SYSCFG, HWCR, TOP_MEM, TOP_MEM2, NB_CFG, OSVW_ID_L
 }
 
 
-class StoredMsrs:
+class StoredMsrs(Stateful):
     """One CPU's.  `amd`: the model's vendor has AMD's registers."""
+
+    saved = ("values",)
 
     def __init__(self, amd: bool) -> None:
         self.initial = WRITABLE | (AMD_WRITABLE if amd else {})

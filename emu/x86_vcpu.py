@@ -14,7 +14,9 @@ from emu import log
 from emu.clock import Clock
 from emu.devices.apic_bus import ApicBus
 from emu.devices.lapic import LocalApic
+from emu.snapshot import Stateful
 from emu.x86_msrs import StoredMsrs
+from emu.x86_state import load_record, load_tlb, save_record, save_tlb
 from jit.engine import Engine
 from jit.state import Exit, Request
 from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Seg, SegmentAttribute, Vector
@@ -41,11 +43,13 @@ REAL_LIMIT, FLAT_LIMIT = 0xFFFF, 0xFFFF_FFFF
 EXTENDED_LEAVES = 0x8000_0000
 
 
-class X86Vcpu:
+class X86Vcpu(Stateful):
     """One vCPU and its local APIC.  `model` is its CPU object, realized.
 
     `acknowledge_pic()` is the INTA cycle of the 8259 pair, which reaches this CPU through the APIC's LINT0 pin.
     """
+
+    saved = ("nmi_pending", "init_pending", "sipi_vector", "_attention", "msrs", "apic")
 
     def __init__(
         self,
@@ -169,6 +173,17 @@ class X86Vcpu:
                             ("feature_ext_ecx", ecx_ext), ("feature_ext_edx", edx_ext),
                             ("physical_bits", self.model.phys_bits)):
             self.state[name] = value
+
+    # --- snapshots
+    def save(self) -> dict[str, Any]:
+        vcpu = self.vcpu
+        return super().save() | {"registers": save_record(vcpu), "tlb": save_tlb(vcpu), "retired": vcpu.retired}
+
+    def load(self, state: dict[str, Any]) -> None:
+        super().load(state)
+        load_tlb(self.vcpu, state["tlb"])
+        load_record(self.vcpu, state["registers"])
+        self.vcpu.retired = state["retired"]
 
     # --- what the local APIC tells its owner
     def on_change(self) -> None:

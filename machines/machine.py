@@ -8,8 +8,9 @@ A machine is a context manager; inside it the guest runs whenever something wait
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from emu import qom
 from emu.bus import ALL_ONES, AddressSpace
@@ -22,7 +23,7 @@ from emu.scheduler import Scheduler
 from jit import backends
 from jit.engine import Engine, Statistics, Vcpu
 from jit.state import Call
-from machines import api
+from machines import api, snapshot_file
 from machines.cpu_view import CpuView
 from machines.tracing import Tracer
 
@@ -183,6 +184,16 @@ class Machine:
             self.run_control.cont()
         api.run_until(self, until or (lambda: False), within, "a stop", or_stop=True)
         return self.run_control.exit_code
+
+    def save(self, target: str | os.PathLike[str] | BinaryIO) -> None:
+        """Save a snapshot to a file, or to a file object.  Raises OSError."""
+        snapshot_file.write(cast(Any, self), target)
+
+    def load(self, source: str | os.PathLike[str] | BinaryIO) -> None:
+        """Go on from a snapshot that an equal machine saved.
+
+        Raises emu.snapshot.SnapshotError, the machine untouched, when it is damaged or of another machine; OSError."""
+        snapshot_file.read(cast(Any, self), source)
 
     def close(self) -> None:
         """Let go of sockets, terminals and host memory; keep compiled stencils for next time."""

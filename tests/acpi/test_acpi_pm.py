@@ -297,5 +297,6 @@ def test_a_snapshot_round_trips_with_its_lines_and_alarm(board, chipset):
     board.io.write(APM_STATUS, 1, 7)
     other = Board(chipset, [0, 1, 2, 3])
     other.pm.load(board.pm.save())
+    other.sci.load(board.sci.save())
     assert other.pm.save() == board.pm.save()
     assert (other.sci.level, other.clock.deadline) == (1, board.clock.deadline)

@@ -1,0 +1,136 @@
+"""A machine's state as plain data, RAM contents aside: capture, compare, restore.
+
+    state = capture(vm)
+    restore(another_vm, state)      # after its RAM has been filled, or before
+
+What a part's state is, it says itself (`saved`, emu/snapshot.py); which parts there are, the machine says (`stateful`).
+Everything happens between two slices.  Not here: RAM and files (snapshot_file.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from emu.cli.machines import MACHINES
+from emu.qmp.run_state import RunState
+from emu.snapshot import SnapshotError, check_alike, from_plain, to_plain
+
+if TYPE_CHECKING:
+    from machines.pc import X86Pc
+
+State = dict[str, Any]
+
+# What two machines must have in common, and the option that chooses it.
+CHOSEN_BY = {"type": "-M", "memory": "-m", "topology": "-smp", "cpu": "-cpu", "features": "-cpu", "acpi": "-M ...,acpi=",
+             "rom": "-bios", "serial": "-serial"}  # fmt: skip
+LEVELS = ("sockets", "dies", "cores", "threads")
+
+
+def capture(vm: X86Pc) -> State:
+    """Everything but RAM.  It changes nothing: the machine runs on as if nobody had looked."""
+    return {
+        "machine": configuration(vm),
+        "run-state": vm.run_control.state.value,
+        "reset-wanted": vm._reset_wanted,
+        "parts": {name: to_plain(getattr(vm, name)) for name in vm.stateful},
+        "cpus": {str(index): vm.vcpus[index].save() for index in sorted(vm.vcpus)},
+    }
+
+
+def restore(vm: X86Pc, state: State) -> None:
+    """Bring `vm` into a captured state: all of it, or nothing.  Translated code is dropped.
+
+    Raises SnapshotError, with what differs, when it was taken of another machine."""
+    before = capture(vm)
+    check(before, state)
+    try:
+        _apply(vm, state)
+    except Exception as error:
+        _apply(vm, before)
+        raise SnapshotError(f"the snapshot has a value that no machine can have: {error}") from error
+
+
+def _apply(vm: X86Pc, state: State) -> None:
+    vm.engine.library.flush_cache(vm.engine.address)
+    for name in vm.stateful:
+        now = getattr(vm, name)
+        setattr(vm, name, from_plain(now, state["parts"][name]))
+    for index, plain in state["cpus"].items():
+        vm.vcpus[int(index)].load(plain)
+    vm._reset_wanted = state["reset-wanted"]
+    vm.run_control.state = RunState(state["run-state"])
+
+
+# --- is it the same machine?
+def configuration(vm: X86Pc) -> dict[str, Any]:
+    """The choices of a user that a snapshot depends on."""
+    boot_cpu, topology = vm.vcpus[min(vm.vcpus)].model, vm.topology
+    return {
+        "type": machine_type(vm),
+        "memory": vm.ram_size,
+        "topology": {level: getattr(topology, level) for level in LEVELS},
+        "cpu": boot_cpu.type_name,
+        "features": sorted(boot_cpu.features),
+        "acpi": vm.config.acpi,
+        "rom": len(vm.memory.rom),
+        "serial": len(vm.uarts),
+    }
+
+
+def machine_type(vm: X86Pc) -> str:
+    """Its name, as -M knows it."""
+    classes = {f"{cls.__module__}:{cls.__qualname__}" for cls in type(vm).__mro__}
+    return next((entry.name for entry in MACHINES if entry.path in classes), type(vm).__name__)
+
+
+def check(mine: State, theirs: State) -> None:
+    """Whether a machine in state `mine` can take over `theirs`.  Raises SnapshotError."""
+    if not isinstance(theirs, dict) or not isinstance(theirs.get("machine"), dict) or not isinstance(theirs.get("cpus"), dict):
+        raise SnapshotError("this is no state of a machine")
+    _check_machine(mine["machine"], theirs["machine"])
+    _check_cpus(mine, theirs)
+    check_alike(mine, theirs, "state")
+
+
+def _check_machine(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    for name, option in CHOSEN_BY.items():
+        if name == "features" and mine.get(name) != theirs.get(name):
+            raise SnapshotError(f"the snapshot's CPUs have other features: {_difference(mine[name], theirs.get(name))}; "
+                                f"start this machine with the same {option}")  # fmt: skip
+        if mine.get(name) != theirs.get(name):
+            raise SnapshotError(f"the snapshot is of a machine with {name} {_shown(name, theirs.get(name))}, this one has "
+                                f"{_shown(name, mine.get(name))}: start it with the same {option}")  # fmt: skip
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "memory" and isinstance(value, int):
+        return f"{value / (1 << 20):g} MiB"
+    if name == "topology" and isinstance(value, dict):
+        return ",".join(f"{level}={count}" for level, count in value.items())
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _difference(mine: list[str], theirs: Any) -> str:
+    theirs = theirs if isinstance(theirs, list) else []
+    only = [f"+{name}" for name in theirs if name not in mine] + [f"-{name}" for name in mine if name not in theirs]
+    return ",".join(map(str, only))
+
+
+def _check_cpus(mine: State, theirs: State) -> None:
+    """The CPUs that were hot-added on the source must be there before the snapshot comes."""
+    for index in theirs["cpus"]:
+        if index not in mine["cpus"]:
+            raise SnapshotError(f"the snapshot has CPU {index}, this machine has not: start it with "
+                                f"-device {mine['machine']['cpu']},{_place(mine, index)}, or with more CPUs in -smp")  # fmt: skip
+    for index in mine["cpus"]:
+        if index not in theirs["cpus"]:
+            raise SnapshotError(f"this machine has CPU {index}, the snapshot has not: start it without that one")
+
+
+def _place(state: State, index: str) -> str:
+    """The topology ids of a slot as -device takes them."""
+    topology, rest, ids = state["machine"]["topology"], int(index), {}
+    for level in reversed(LEVELS):
+        rest, ids[level] = divmod(rest, topology[level])
+    shown = [level for level in LEVELS if level != "dies" or topology["dies"] > 1]
+    return ",".join(f"{level[:-1]}-id={ids[level]}" for level in shown)
