@@ -1,0 +1,258 @@
+"""What names do: scopes, devices, data, methods, regions and fields (ACPI 6.5, section 19.6).
+
+Outside of methods, data and regions are evaluated when they are first used, as they may name what is declared later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .dispatch import Steps, gives, runs
+from .errors import AmlError
+from .names import absolute
+from .objects import AccessType
+from .parser import ARGUMENT_COUNT, FieldEntry, Term
+from .references import Unresolved
+from .statements import integer
+from .values import (
+    BufferField,
+    Container,
+    Event,
+    FieldUnit,
+    Frame,
+    Lazy,
+    Method,
+    Mutex,
+    Node,
+    ObjectType,
+    Package,
+    Region,
+)
+
+if TYPE_CHECKING:
+    from .evaluator import Evaluator
+
+SERIALIZED = 1 << 3
+ACCESS_BYTES = {
+    AccessType.AnyAcc: 1,
+    AccessType.ByteAcc: 1,
+    AccessType.WordAcc: 2,
+    AccessType.DWordAcc: 4,
+    AccessType.QWordAcc: 8,
+}
+ACCESS_TYPE_BITS, UPDATE_RULE_BITS = 0xF, 0x60
+CREATED_BITS = {
+    "CreateBitField": (1, 1),  # (bits of the field, bits that the index counts)
+    "CreateByteField": (8, 8),
+    "CreateWordField": (16, 8),
+    "CreateDWordField": (32, 8),
+    "CreateQWordField": (64, 8),
+}
+CONTAINERS = {
+    "Device": ObjectType.DEVICE,
+    "Processor": ObjectType.PROCESSOR,
+    "PowerResource": ObjectType.POWER_RESOURCE,
+    "ThermalZone": ObjectType.THERMAL_ZONE,
+}
+CONSTANTS = ("Zero", "One", "ByteConst", "WordConst", "DWordConst", "QWordConst", "String")
+
+
+def declare(ev: Evaluator, name: str, obj: Any, frame: Frame) -> Node:
+    """A new object; one that a method makes goes with the method."""
+    node = ev.namespace.add(absolute(name, frame.scope), obj)
+    if frame.method:
+        frame.created.append(node)
+    return node
+
+
+# ---------------------------------------------------------------- constants and data
+
+
+@gives("ByteConst", "WordConst", "DWordConst", "QWordConst")
+def _constant(ev: Evaluator, term: Term, frame: Frame) -> int:
+    return term.args[0] & ev.convert.mask
+
+
+@gives("Zero")
+def _zero(ev: Evaluator, term: Term, frame: Frame) -> int:
+    return 0
+
+
+@gives("One")
+def _one(ev: Evaluator, term: Term, frame: Frame) -> int:
+    return 1
+
+
+@gives("Ones")
+def _ones(ev: Evaluator, term: Term, frame: Frame) -> int:
+    return ev.convert.mask
+
+
+@gives("Revision")
+def _revision(ev: Evaluator, term: Term, frame: Frame) -> int:
+    return 1
+
+
+@gives("String")
+def _string(ev: Evaluator, term: Term, frame: Frame) -> str:
+    return term.args[0]
+
+
+@runs("Buffer")
+def _buffer(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    size = yield from integer(ev, term.args[0], frame)
+    return bytearray(term.body.ljust(size, b"\0"))
+
+
+@runs("Package", "VarPackage")
+def _package(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    count = term.args[0] if term.op.name == "Package" else (yield from integer(ev, term.args[0], frame))
+    elements = Package()
+    for each in term.body[:count]:
+        named = each.op.name == "NameString"
+        elements.append(Unresolved(each.args[0], frame.scope) if named else (yield from ev.value(each, frame)))
+    elements += [None] * (count - len(elements))
+    return elements
+
+
+@runs("Name")
+def _name(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    name, data = term.args
+    if frame.method or data.op.name in CONSTANTS:
+        declare(ev, name, (yield from ev.value(data, frame)), frame)
+    else:
+        declare(ev, name, Lazy(data, frame.scope), frame)
+
+
+@gives("Alias")
+def _alias(ev: Evaluator, term: Term, frame: Frame) -> None:
+    source, name = term.args
+    ev.namespace.alias(absolute(name, frame.scope), ev.namespace.find(source, frame.scope))
+
+
+@gives("External")
+def _external(ev: Evaluator, term: Term, frame: Frame) -> None:
+    pass
+
+
+# ---------------------------------------------------------------- containers and methods
+
+
+@runs("Scope")
+def _scope(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    node = ev.namespace.find(term.args[0], frame.scope)
+    yield from _inside(ev, term, node, frame)
+
+
+@runs(*CONTAINERS)
+def _container(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    node = declare(ev, term.args[0], Container(CONTAINERS[term.op.name], tuple(term.args[1:])), frame)
+    yield from _inside(ev, term, node, frame)
+
+
+def _inside(ev: Evaluator, term: Term, node: Node, frame: Frame) -> Steps:
+    yield from ev.block(
+        term.body, Frame(node.path, frame.run, frame.method, frame.depth, frame.args, frame.locals, frame.created)
+    )
+
+
+@gives("Method")
+def _method(ev: Evaluator, term: Term, frame: Frame) -> None:
+    name, flags = term.args
+    lock = Mutex() if flags & SERIALIZED else None
+    declare(ev, name, Method(term, flags & ARGUMENT_COUNT, lock), frame)
+
+
+@gives("Mutex")
+def _mutex(ev: Evaluator, term: Term, frame: Frame) -> None:
+    declare(ev, term.args[0], Mutex(), frame)
+
+
+@gives("Event")
+def _event(ev: Evaluator, term: Term, frame: Frame) -> None:
+    declare(ev, term.args[0], Event(), frame)
+
+
+# ---------------------------------------------------------------- regions and fields
+
+
+def _make_region(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    _, space, base, length = term.args
+    return Region(space, (yield from integer(ev, base, frame)), (yield from integer(ev, length, frame)))
+
+
+OBJECTS: dict[str, Callable[[Evaluator, Term, Frame], Steps]] = {"OperationRegion": _make_region}
+
+
+@runs("OperationRegion")
+def _operation_region(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    if frame.method:
+        declare(ev, term.args[0], (yield from _make_region(ev, term, frame)), frame)
+    else:
+        declare(ev, term.args[0], Lazy(term, frame.scope), frame)
+
+
+@gives("Field")
+def _field(ev: Evaluator, term: Term, frame: Frame) -> None:
+    region, flags = term.args
+    _declare_fields(ev, term.body, flags, frame, region=ev.namespace.find(region, frame.scope))
+
+
+@gives("IndexField")
+def _index_field(ev: Evaluator, term: Term, frame: Frame) -> None:
+    index, data, flags = term.args
+    registers = {"index": ev.namespace.find(index, frame.scope), "data": ev.namespace.find(data, frame.scope)}
+    _declare_fields(ev, term.body, flags, frame, **registers)
+
+
+@runs("BankField")
+def _bank_field(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    region, bank, value, flags = term.args
+    nodes = {"region": ev.namespace.find(region, frame.scope), "bank": ev.namespace.find(bank, frame.scope)}
+    number = yield from integer(ev, value, frame)
+    _declare_fields(ev, term.body, flags, frame, **nodes, bank_value=number)
+
+
+def _declare_fields(ev: Evaluator, entries: list[FieldEntry], flags: int, frame: Frame, **where: Any) -> None:
+    access, bit = flags & ACCESS_TYPE_BITS, 0
+    for entry in entries:
+        if entry.access:
+            access = entry.access[0] & ACCESS_TYPE_BITS
+        if entry.name:
+            if access not in ACCESS_BYTES:
+                raise AmlError(f"field {entry.name} has access type {access}, which this evaluator does not support")
+            unit = FieldUnit(
+                entry.name.rstrip("_"),
+                bit,
+                entry.bits,
+                ACCESS_BYTES[AccessType(access)],
+                flags & UPDATE_RULE_BITS,
+                **where,
+            )
+            declare(ev, entry.name, unit, frame)
+        bit += entry.bits
+
+
+@runs(*CREATED_BITS)
+def _create_fixed_field(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    source, index, name = term.args
+    bits, scale = CREATED_BITS[term.op.name]
+    at = scale * (yield from integer(ev, index, frame))
+    yield from _buffer_field(ev, source, at, bits, name, frame)
+
+
+@runs("CreateField")
+def _create_field(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    source, index, count, name = term.args
+    at, bits = (yield from integer(ev, index, frame)), (yield from integer(ev, count, frame))
+    yield from _buffer_field(ev, source, at, bits, name, frame)
+
+
+def _buffer_field(ev: Evaluator, source: Term, bit: int, bits: int, name: str, frame: Frame) -> Steps:
+    buffer = yield from ev.plain((yield from ev.value(source, frame)), frame)
+    if not isinstance(buffer, bytearray):
+        raise AmlError(f"field {name} of what is no buffer")
+    if not 0 < bits <= 8 * len(buffer) - bit:
+        raise AmlError(f"field {name}, bits {bit} to {bit + bits - 1}, is not in a buffer of {len(buffer)} bytes")
+    declare(ev, name, BufferField(buffer, bit, bits), frame)

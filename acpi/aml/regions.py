@@ -1,0 +1,157 @@
+"""Fields of operation regions and of buffers: bits to accesses of a given width (ACPI 6.5, sections 19.6.46 to 19.6.48).
+
+An access has the width that the field declares (AnyAcc: a byte); a write that does not cover its access unit keeps the
+rest, or fills it with ones or zeros, by the field's update rule.  The lock rule has no effect: nobody else is there.
+Not here: regions whose fields are message buffers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .dispatch import Steps
+from .errors import AmlError
+from .objects import RegionSpace, UpdateRule
+from .steps import SPACE_NAMES, Access
+from .values import BufferField, FieldUnit, Frame, Node, Region
+
+if TYPE_CHECKING:
+    from .evaluator import Evaluator
+
+PCI_SEGMENT_SHIFT, PCI_BUS_SHIFT, PCI_DEVICE_SHIFT, PCI_FUNCTION_SHIFT = 32, 20, 15, 12
+PCI_HEADER_TYPE, PCI_SECONDARY_BUS = 0x0E, 0x19
+PCI_IS_BRIDGE = 1
+
+
+def read_field(ev: Evaluator, unit: FieldUnit, frame: Frame) -> Steps:
+    """The field's bits: an integer, or a buffer if they are more than an integer has."""
+    raw, width = 0, 8 * unit.access
+    first, last = unit.bit // width, (unit.bit + unit.bits - 1) // width
+    for n in range(first, last + 1):
+        word = yield from _read_unit(ev, unit, n * unit.access, _part(unit, n), frame)
+        raw |= word << (n - first) * width
+    return _from_bits(ev, raw >> unit.bit - first * width, unit.bits)
+
+
+def write_field(ev: Evaluator, unit: FieldUnit, value: Any, frame: Frame) -> Steps:
+    width = 8 * unit.access
+    first, last = unit.bit // width, (unit.bit + unit.bits - 1) // width
+    raw = (_to_bits(value) & (1 << unit.bits) - 1) << unit.bit - first * width
+    covered = ((1 << unit.bits) - 1) << unit.bit - first * width
+    whole = (1 << width) - 1
+    for n in range(first, last + 1):
+        word, mask = raw >> (n - first) * width & whole, covered >> (n - first) * width & whole
+        part = _part(unit, n)
+        if mask != whole:
+            word |= (yield from _rest(ev, unit, n * unit.access, part, frame)) & ~mask & whole
+        yield from _write_unit(ev, unit, n * unit.access, word, part, frame)
+
+
+def _rest(ev: Evaluator, unit: FieldUnit, offset: int, part: tuple[int, int], frame: Frame) -> Steps:
+    """What the bits around the field become."""
+    if unit.update == UpdateRule.Preserve:
+        return (yield from _read_unit(ev, unit, offset, part, frame))
+    return -1 if unit.update == UpdateRule.WriteAsOnes else 0
+
+
+def _part(unit: FieldUnit, n: int) -> tuple[int, int]:
+    """Shift and mask of the field's bits in access unit `n`."""
+    width = 8 * unit.access
+    low, high = max(unit.bit - n * width, 0), min(unit.bit + unit.bits - n * width, width)
+    return low, (1 << high - low) - 1
+
+
+# ---------------------------------------------------------------- one access unit
+
+
+def _read_unit(ev: Evaluator, unit: FieldUnit, offset: int, part: tuple[int, int], frame: Frame) -> Steps:
+    if unit.index is not None:
+        yield from write_field(ev, unit.index.object, offset, frame)
+        return (yield from read_field(ev, unit.data.object, frame))  # type: ignore[union-attr]
+    yield from _select_bank(ev, unit, frame)
+    space, address = yield from _address(ev, unit, offset, frame)
+    value = ev.spaces[space].read(address, unit.access)
+    yield Access(frame.where, unit.name, space, address, unit.access, False, value, value >> part[0] & part[1])
+    return value
+
+
+def _write_unit(ev: Evaluator, unit: FieldUnit, offset: int, value: int, part: tuple[int, int], frame: Frame) -> Steps:
+    if unit.index is not None:
+        yield from write_field(ev, unit.index.object, offset, frame)
+        yield from write_field(ev, unit.data.object, value, frame)  # type: ignore[union-attr]
+        return
+    yield from _select_bank(ev, unit, frame)
+    space, address = yield from _address(ev, unit, offset, frame)
+    ev.spaces[space].write(address, unit.access, value)
+    yield Access(frame.where, unit.name, space, address, unit.access, True, value, value >> part[0] & part[1])
+
+
+def _select_bank(ev: Evaluator, unit: FieldUnit, frame: Frame) -> Steps:
+    if unit.bank is not None:
+        yield from write_field(ev, unit.bank.object, unit.bank_value, frame)
+
+
+def _address(ev: Evaluator, unit: FieldUnit, offset: int, frame: Frame) -> Steps:
+    """Space and address of an access, inside the region."""
+    node: Node = unit.region  # type: ignore[assignment]
+    region: Region = yield from ev.settled(node, frame)
+    if offset + unit.access > region.length:
+        raise AmlError(f"{unit.name} at offset {offset:#x} is outside of {node}, which has {region.length:#x} bytes")
+    if region.space not in ev.spaces:
+        name = SPACE_NAMES.get(region.space, hex(region.space))
+        raise AmlError(f"nobody answers in address space {name}, where {node} is: give the evaluator one")
+    address = region.base + offset
+    if region.space == RegionSpace.PCI_Config:
+        address += yield from _pci_function(ev, node, frame)
+    return region.space, address
+
+
+def _pci_function(ev: Evaluator, node: Node, frame: Frame) -> Steps:
+    """The configuration space of the PCI device that a region is in; bridges on the way say their bus number."""
+    chain = [p for n in range(1, len(node.path)) if (p := node.path[:n]) and (*p, "_ADR") in ev.namespace.nodes]
+    if not chain:
+        raise AmlError(f"{node} is in no PCI device: no _ADR around it")
+    segment = bus = 0
+    for n in range(1, len(node.path)):
+        for name in ("_SEG", "_BBN"):
+            found = ev.namespace.nodes.get((*node.path[:n], name))
+            if found is not None:
+                number = yield from ev.fetch(found, frame)
+                segment, bus = (number, bus) if name == "_SEG" else (segment, number)
+    base = 0
+    for level, path in enumerate(chain):
+        adr = yield from ev.fetch(ev.namespace.nodes[(*path, "_ADR")], frame)
+        base = segment << PCI_SEGMENT_SHIFT | bus << PCI_BUS_SHIFT
+        base |= (adr >> 16) << PCI_DEVICE_SHIFT | (adr & 0xFFFF) << PCI_FUNCTION_SHIFT
+        config = ev.spaces[RegionSpace.PCI_Config]
+        if level < len(chain) - 1 and config.read(base + PCI_HEADER_TYPE, 1) & 0x7F == PCI_IS_BRIDGE:
+            bus = config.read(base + PCI_SECONDARY_BUS, 1)
+    return base
+
+
+# ---------------------------------------------------------------- buffers and bits
+
+
+def read_buffer_field(ev: Evaluator, unit: BufferField) -> int | bytearray:
+    return _from_bits(ev, int.from_bytes(unit.buffer, "little") >> unit.bit, unit.bits)
+
+
+def write_buffer_field(ev: Evaluator, unit: BufferField, value: Any) -> None:
+    mask = (1 << unit.bits) - 1
+    raw = int.from_bytes(unit.buffer, "little") & ~(mask << unit.bit) | (_to_bits(value) & mask) << unit.bit
+    unit.buffer[:] = raw.to_bytes(len(unit.buffer), "little")
+
+
+def _from_bits(ev: Evaluator, raw: int, bits: int) -> int | bytearray:
+    raw &= (1 << bits) - 1
+    return raw if bits <= ev.convert.bits else bytearray(raw.to_bytes((bits + 7) // 8, "little"))
+
+
+def _to_bits(value: Any) -> int:
+    if isinstance(value, str):
+        value = value.encode("latin-1")
+    if isinstance(value, (bytes, bytearray)):
+        return int.from_bytes(value, "little")
+    if not isinstance(value, int):
+        raise AmlError("only integers, strings and buffers can be stored in a field")
+    return value
