@@ -40,6 +40,10 @@ class GuestMemory:
     # --- what is where
     def remap(self) -> None:
         """Tell the engine the physical map of RAM and ROM."""
+        self.engine.set_ranges(self.ranges())
+
+    def ranges(self) -> list[Range]:
+        """Where RAM and ROM are now: address, bytes, offset in the RAM mapping, and which of the two."""
         if self.rom:
             ranges = [(0, VGA_HOLE, 0, RAM), *self._shadow_ranges(), (MIB, self.low - MIB, MIB, RAM),
                       (FOUR_GIB - len(self.rom), len(self.rom), self.rom_offset, ROM)]  # fmt: skip
@@ -47,7 +51,7 @@ class GuestMemory:
             ranges = [(0, self.low, 0, RAM)]
         if self.high:
             ranges.append((FOUR_GIB, self.high, self.low, RAM))
-        self.engine.set_ranges(ranges)
+        return ranges
 
     def _shadow_ranges(self) -> list[Range]:
         found: list[Range] = []

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from emu.devices.i8042 import I8042
+from emu.devices.ioapic import IoApic
+from emu.devices.pci import PciBus
 from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import CpuInfo
 from machines.cpu_view import CpuView, NotMapped
+from machines.monitor_info import PC_INFO, pci_buses
 from machines.pc_cpus import PcCpus
 
 
 class MonitorApi(PcCpus):
     """The part of a PC that answers monitors."""
 
-    @property
-    def hmp_info(self) -> dict[str, Callable[[], str]]:
-        """Subjects of `info` beyond those that all machines have."""
-        return {"mtree": self._memory_tree, "jit": self._engine_statistics}
+    keyboard: I8042
+    ioapic: IoApic
+    pci: PciBus
+
+    hmp_info = PC_INFO  # subjects of `info` beyond those that all machines have
 
     # --- CPUs
     def possible_cpus(self) -> list[dict[str, Any]]:
@@ -58,6 +63,12 @@ class MonitorApi(PcCpus):
         except NotMapped:
             raise QmpError(f"Invalid addr {address:#018x}/size {size} specified") from None
 
+    def translate(self, cpu_index: int, address: int) -> int:
+        try:
+            return CpuView(self, cpu_index).translate(address)
+        except NotMapped as error:
+            raise QmpError(str(error)) from None
+
     def read_port(self, port: int, size: int) -> int:
         return self.io.read(port, size)
 
@@ -71,14 +82,28 @@ class MonitorApi(PcCpus):
         """Width of the code that a CPU runs: 16, 32 or 64, for disassembly."""
         return CpuView(self, cpu_index).code_bits
 
-    # --- info
-    def _memory_tree(self) -> str:
-        lines = []
-        for space in (self.bus, self.io):
-            lines.append(f"address-space: {space.name}")
-            mappings = sorted((each for each in space.mappings if each.mapped), key=lambda each: each.base)
-            lines += [f"  {each.base:016x}-{each.end - 1:016x}: {each.name}" for each in mappings]
-        return "\n".join(lines) + "\n"
+    def register(self, cpu_index: int, name: str) -> int:
+        """A CPU's register by the manual's name; `pc` is the linear address of the next instruction.  Raises KeyError."""
+        view = CpuView(self, cpu_index)
+        return view.pc if name == "pc" else view.registers[name]
 
-    def _engine_statistics(self) -> str:
-        return "".join(f"{name:<16} {value}\n" for name, value in vars(self.statistics()).items())
+    # --- buttons and keys
+    def inject_nmi(self) -> None:
+        """As a wire to LINT1 of every CPU."""
+        for vcpu in self.vcpus.values():
+            vcpu.apic.lint1.pulse()
+
+    def press_keys(self, codes: Sequence[int], hold_ns: int) -> None:
+        for code in codes:
+            self.keyboard.keyboard.key(code, True)
+        self.clock.call_at(self.clock.now + hold_ns, lambda: self._release_keys(codes))
+
+    def _release_keys(self, codes: Sequence[int]) -> None:
+        for code in reversed(codes):
+            self.keyboard.keyboard.key(code, False)
+
+    def numa_nodes(self) -> list[dict[str, Any]]:
+        return []
+
+    def pci_buses(self) -> list[dict[str, Any]]:
+        return pci_buses(self)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-from emu import qom
-from emu.hmp.monitor import COMMANDS, INFO, HumanMonitor, UsageError
+import re
+from emu import log, qom
+from emu.hmp.expressions import evaluate
+from emu.hmp.monitor import COMMANDS, STRING_EXPECTED, CommandTable, HumanMonitor, UsageError
 from emu.qmp.errors import QmpError
+from emu.qmp.keys import CODES
 
 command = COMMANDS.add
+NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
+KEY_SHORTHANDS = {"<": "less", "enter": "kp_enter"}
 
 
-def parse_integer(text: str) -> int:
-    """A number as C writes it.  Raises UsageError."""
-    try:
-        return int(text, 0)
-    except ValueError:
-        shown = next((character for character in text if not character.isdigit()), "")
-        raise UsageError(f"invalid char '{shown}' in expression" if text else "unexpected end of expression") from None
+def integer(monitor: HumanMonitor, text: str) -> int:
+    """A number that may be an expression.  Raises UsageError."""
+    return evaluate(text, monitor.register)
 
 
 def key_values(text: str, first: str) -> dict[str, str]:
@@ -37,18 +36,17 @@ def help_(monitor: HumanMonitor, arguments: str) -> str:
     if not arguments:
         return COMMANDS.help()
     if arguments == "info":
-        return INFO.help("info ")
-    name, table = arguments, COMMANDS
-    if arguments.startswith("info "):
-        name, table = arguments[5:].strip(), INFO
+        return monitor.info.help("info ")
+    prefix, name = ("info ", arguments[5:].strip()) if arguments.startswith("info ") else ("", arguments)
+    table: CommandTable = monitor.info if prefix else COMMANDS
     if name not in table.by_name:
         return f"unknown command: '{arguments}'\n"
-    return ("info " if table is INFO else "") + table.by_name[name].help_line + "\n"
+    return f"{prefix}{table.by_name[name].help_line}\n"
 
 
 @command("info", "[subcommand]", "show various information about the system state")
 def info(monitor: HumanMonitor, arguments: str) -> str:
-    return INFO.help("info ")
+    return monitor.info.help("info ")
 
 
 @command("stop|s", "", "stop emulation")
@@ -76,9 +74,44 @@ def system_powerdown(monitor: HumanMonitor, arguments: str) -> None:
     monitor.qmp("system_powerdown")
 
 
+@command("system_wakeup", "", "wakeup guest from suspend")
+def system_wakeup(monitor: HumanMonitor, arguments: str) -> None:
+    monitor.qmp("system_wakeup")
+
+
+@command("nmi", "", "inject an NMI")
+def nmi(monitor: HumanMonitor, arguments: str) -> None:
+    monitor.qmp("inject-nmi")
+
+
+@command("sendkey", "keys [hold_ms]", "send keys to the VM (e.g. 'sendkey ctrl-alt-f1', default hold time=100 ms)")
+def sendkey(monitor: HumanMonitor, arguments: str) -> str | None:
+    if not arguments:
+        raise UsageError(STRING_EXPECTED)
+    names, _, hold = arguments.partition(" ")
+    keys = [KEY_SHORTHANDS.get(name, name) for name in names.split("-")]
+    unknown = [name for name in keys if name not in CODES and not NUMBER.fullmatch(name)]
+    if unknown:
+        return f"invalid parameter: {unknown[0]}\n"
+    values = [{"type": "qcode", "data": name} if name in CODES else {"type": "number", "data": int(name, 0)} for name in keys]
+    monitor.qmp("send-key", keys=values, **({"hold_time": integer(monitor, hold)} if hold else {}))
+    return None
+
+
+@command("log", "item1[,...]", "activate logging of the specified items ('none' ends it)")
+def log_(monitor: HumanMonitor, arguments: str) -> str | None:
+    items = [] if arguments == "none" else arguments.split(",")
+    unknown = [item for item in items if item not in log.MASKS]
+    if unknown:
+        return "Log items (comma separated):\n" + "".join(f"{name:<15} {text}\n" for name, text in log.MASKS.items())
+    log.disable()
+    log.enable(items)
+    return None
+
+
 @command("cpu", "index", "set the default CPU")
 def cpu(monitor: HumanMonitor, arguments: str) -> str | None:
-    index = parse_integer(arguments)
+    index = integer(monitor, arguments)
     if index not in [each.index for each in monitor.context.machine.cpu_infos()]:
         return "invalid CPU index\n"
     monitor.context.current_cpu = index
@@ -87,14 +120,14 @@ def cpu(monitor: HumanMonitor, arguments: str) -> str | None:
 
 @command("cpu-add", "id", "add cpu")
 def cpu_add(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("cpu-add", id=parse_integer(arguments))
+    monitor.qmp("cpu-add", id=integer(monitor, arguments))
 
 
 @command("cpu_set", "cpu [online|offline]", "change cpu state")
 def cpu_set(monitor: HumanMonitor, arguments: str) -> None:
     """qemu-kvm's interface: an index; online plugs the slot if it is empty, offline requests an unplug."""
     number, _, state = arguments.partition(" ")
-    index, state = parse_integer(number), state.strip()
+    index, state = integer(monitor, number), state.strip()
     if state not in ("online", "offline"):
         raise UsageError("cpu_set: the state is 'online' or 'offline'")
     present = {each.index: each.qom_path for each in monitor.context.machine.cpu_infos()}
@@ -113,12 +146,25 @@ def device_add(monitor: HumanMonitor, arguments: str) -> None:
 
 @command("device_del", "device", "remove device")
 def device_del(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("device_del", id=arguments)
+    monitor.qmp("device_del", id=_words(arguments, 1)[0])
+
+
+@command("object_add", "[qom-type=]type,id=str[,prop=value][,...]", "create QOM object")
+def object_add(monitor: HumanMonitor, arguments: str) -> None:
+    given = key_values(_words(arguments, 1)[0], "qom-type")
+    monitor.qmp("object-add", **given)
+
+
+@command("object_del", "id", "destroy QOM object")
+def object_del(monitor: HumanMonitor, arguments: str) -> None:
+    monitor.qmp("object-del", id=_words(arguments, 1)[0])
 
 
 @command("qom-list", "path", "list QOM properties")
 def qom_list(monitor: HumanMonitor, arguments: str) -> str:
-    listed = monitor.qmp("qom-list", path=arguments or "/")
+    if not arguments:
+        return "/\n"
+    listed = monitor.qmp("qom-list", path=arguments)
     return "".join(f"{each['name']} ({each['type']})\n" for each in listed)
 
 
@@ -134,8 +180,9 @@ def qom_set(monitor: HumanMonitor, arguments: str) -> None:
     qom.resolve(monitor.context.machine.root, path).set_property(name, value)
 
 
-def _words(text: str, count: int) -> list[Any]:
+def _words(text: str, count: int) -> list[str]:
+    """`count` words, the last one with all that remains.  Raises UsageError."""
     words = text.split(None, count - 1)
     if len(words) != count:
-        raise UsageError(f"expected {count} arguments")
+        raise UsageError(STRING_EXPECTED)
     return words

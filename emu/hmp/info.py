@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu import qom
-from emu.hmp.commands import parse_integer
+from emu.hmp.commands import integer
 from emu.hmp.monitor import INFO, HumanMonitor
 from emu.qmp.version import PACKAGE, QEMU_VERSION_TEXT
 
@@ -59,13 +59,57 @@ def hotpluggable_cpus(monitor: HumanMonitor, arguments: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+@info("history", "", "show the command line history")
+def history(monitor: HumanMonitor, arguments: str) -> str:
+    return "".join(f"{number}: '{line}'\n" for number, line in enumerate(monitor.history))
+
+
+@info("mice", "", "show which guest mouse is receiving events")
+def mice(monitor: HumanMonitor, arguments: str) -> str:
+    return "".join(f"{'*' if mouse['current'] else ' '} Mouse #{mouse['index']}: {mouse['name']}\n"
+                   for mouse in monitor.qmp("query-mice"))  # fmt: skip
+
+
+@info("numa", "", "show NUMA information")
+def numa(monitor: HumanMonitor, arguments: str) -> str:
+    nodes = monitor.context.machine.numa_nodes()
+    lines = [f"{len(nodes)} nodes"]
+    for number, node in enumerate(nodes):
+        cpus = "".join(f" {index}" for index in node["cpus"])
+        lines += [f"node {number} cpus:{cpus}", f"node {number} size: {node['size'] >> 20} MB", f"node {number} plugged: 0 MB"]
+    return "\n".join(lines) + "\n"
+
+
+@info("memdev", "", "show memory backends")
+def memdev(monitor: HumanMonitor, arguments: str) -> str:
+    shown = []
+    for backend in monitor.qmp("query-memdev"):
+        flags = [f"  {name}: {str(backend[name]).lower()}" for name in ("merge", "dump", "prealloc", "share", "reserve")]
+        shown += [f"memory backend: {backend['id']}", f"  size:  {backend['size']}", *flags, f"  policy: {backend['policy']}",
+                  "  host nodes: ", ""]  # fmt: skip
+    return "\n".join([*shown, ""])
+
+
+@info("qdm", "", "show qdev device model list")
+def qdm(monitor: HumanMonitor, arguments: str) -> str:
+    classes = [cls for cls in qom.list_types("device") if issubclass(cls, qom.DeviceObject)]
+    groups = {"CPU devices": [cls for cls in classes if "cpu" in qom.lineage(cls)]}
+    groups["Misc devices"] = [cls for cls in classes if cls not in groups["CPU devices"]]
+    return "\n".join(f"{title}:\n" + "".join(_model_line(cls) for cls in group) for title, group in groups.items())
+
+
+def _model_line(cls: type[qom.DeviceObject]) -> str:
+    bus, user = f", bus {cls.bus_type}" if cls.bus_type else "", "" if cls.user_creatable else ", no-user"
+    return f'name "{cls.name}"{bus}{user}\n'
+
+
 @info("registers", "[-a|vcpu]", "show the cpu registers (-a: of all cpus; vcpu: of that one)")
 def registers(monitor: HumanMonitor, arguments: str) -> str:
     machine = monitor.context.machine
     present = [cpu.index for cpu in machine.cpu_infos()]
     chosen = present if arguments == "-a" else [monitor.context.current_cpu]
     if arguments not in ("", "-a"):
-        chosen = [parse_integer(arguments)]
+        chosen = [integer(monitor, arguments)]
     if not set(chosen) <= set(present):
         return f"CPU#{chosen[0]} not available\n"
     return "".join(f"\nCPU#{index}\n{machine.registers(index).rstrip()}\n" for index in chosen)
@@ -108,9 +152,20 @@ def chardev(monitor: HumanMonitor, arguments: str) -> str:
     return "".join(f"{each['label']}: filename={each['filename']}\n" for each in monitor.qmp("query-chardev"))
 
 
-@info("block", "", "show info of the block devices")
-def block(monitor: HumanMonitor, arguments: str) -> str:
-    return ""
+# What QEMU says of parts that a machine does not have.
+for _subject, _help, _text in (
+    ("block", "show info of the block devices", ""), ("blockstats", "show block device statistics", ""),
+    ("block-jobs", "show progress of ongoing block device operations", "No active jobs\n"),
+    ("network", "show the network state", ""), ("iothreads", "show iothreads", ""), ("tpm", "show the TPM device", ""),
+    ("memory-devices", "show memory devices", ""), ("vnc", "show the vnc server status", "None\n"),
+    ("spice", "show the spice server status", "Server: disabled\n"), ("usb", "show guest USB devices", "Error: USB support not enabled\n"),
+):  # fmt: skip
+    info(_subject, "", _help)(lambda monitor, arguments, text=_text: text)
+
+
+@info("balloon", "", "show balloon information")
+def balloon(monitor: HumanMonitor, arguments: str) -> None:
+    monitor.qmp("query-balloon")
 
 
 @info("memory_size_summary", "", "show the amount of initially allocated and hot-plugged memory in bytes")

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
 from collections.abc import Callable
-from typing import Any
 
-from emu.hmp.monitor import COMMANDS, HumanMonitor, UsageError
+from emu.hmp.expressions import evaluate, signed, take
+from emu.hmp.monitor import COMMANDS, STRING_EXPECTED, HumanMonitor, UsageError
+from emu.qmp.errors import QmpError
 
 command = COMMANDS.add
+Reader = Callable[[int, int], bytes]  # address, size; raises QmpError
 
 SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
+PORT_LETTERS = {1: "b", 2: "w", 4: "l"}
 FORMAT = re.compile(r"/(\d*)([xduoci]?)([bhwg]?)([xduoci]?)\s+(.+)")
 BYTES_PER_LINE = 16
 CHARACTERS_PER_LINE = 8
 LONGEST_INSTRUCTION = 15  # bytes
-OPERATORS: dict[type[ast.AST], Callable[..., int]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_, ast.BitXor: operator.xor, ast.Invert: operator.invert, ast.USub: operator.neg,
-    ast.Div: operator.floordiv, ast.Mod: operator.mod}  # fmt: skip
-
-
-def evaluate(text: str) -> int:
-    """A monitor expression: C-style numbers, + - * / % & | ^ ~ and parentheses.  Raises UsageError."""
-    if not text.strip():
-        raise UsageError("unexpected end of expression")
-    try:
-        return _evaluate(ast.parse(text.strip(), mode="eval").body) & 0xFFFF_FFFF_FFFF_FFFF
-    except (SyntaxError, ValueError, KeyError, RecursionError):
-        raise UsageError(f"invalid expression '{text.strip()}'") from None
-    except ZeroDivisionError:
-        raise UsageError("division by zero") from None
-
-
-def _evaluate(node: Any) -> int:
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    if isinstance(node, ast.BinOp):
-        return OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
-    if isinstance(node, ast.UnaryOp):
-        return OPERATORS[type(node.op)](_evaluate(node.operand))
-    raise ValueError(node)
+PAGE = 4096
+MASK64 = (1 << 64) - 1
 
 
 def split_format(monitor: HumanMonitor, text: str) -> tuple[int, str, int, str]:
@@ -76,34 +53,55 @@ def format_character(value: int) -> str:
     return f"'{text}'"
 
 
-def dump(monitor: HumanMonitor, text: str, read: Callable[[int, int], bytes]) -> str:
+def dump(monitor: HumanMonitor, text: str, read: Reader) -> str:
     """The output of x and xp."""
     count, letter, size, expression = split_format(monitor, text)
-    address = evaluate(expression)
+    address = evaluate(expression, monitor.register)
     if letter == "i":
-        return disassemble(monitor, address, count, read)
+        return disassemble(address, count, monitor.code_bits, read)
     size = 1 if letter == "c" else size
-    data = read(address, count * size)
-    values = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
     per_line = (CHARACTERS_PER_LINE if letter == "c" else BYTES_PER_LINE) // size
-    lines = []
+    lines: list[str] = []
     for start in range(0, count, per_line):
-        shown = " ".join(format_number(value, letter, size) for value in values[start : start + per_line])
-        lines.append(f"{address + start * size:016x}: {shown}\n")
+        at, length = address + start * size & MASK64, min(per_line, count - start) * size
+        try:
+            data = read(at, length)
+        except QmpError:
+            lines.append(f"{at:016x}: Cannot access memory\n")
+            break
+        values = (int.from_bytes(data[i : i + size], "little") for i in range(0, length, size))
+        lines.append(f"{at:016x}: {' '.join(format_number(value, letter, size) for value in values)}\n")
     return "".join(lines)
 
 
-def disassemble(monitor: HumanMonitor, address: int, count: int, read: Callable[[int, int], bytes]) -> str:
+def disassemble(address: int, count: int, bits: int, read: Reader) -> str:
     """`count` instructions in AT&T syntax."""
     import capstone
 
-    bits = getattr(monitor.context.machine, "code_bits", lambda index: 64)(monitor.context.current_cpu)
     mode = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}[bits]
     engine = capstone.Cs(capstone.CS_ARCH_X86, mode)
     engine.syntax = capstone.CS_OPT_SYNTAX_ATT
-    code = read(address, count * LONGEST_INSTRUCTION)
-    return "".join(f"0x{each.address:08x}:  {each.bytes.hex(' '):<24} {each.mnemonic:<8} {each.op_str}".rstrip() + "\n"
-                   for each in engine.disasm(code, address, count))  # fmt: skip
+    lines: list[str] = []
+    for _ in range(count):
+        code = _code_at(address, read)
+        if not code:
+            lines.append(f"0x{address:08x}: unable to read memory\n")
+            break
+        found = next(engine.disasm(code, address, 1), None)
+        length, shown = (found.size, f"{found.mnemonic:<8} {found.op_str}") if found else (1, f".byte    {code[0]:#04x}")
+        lines.append(f"0x{address:08x}:  {code[:length].hex(' '):<24} {shown}".rstrip() + "\n")
+        address += length
+    return "".join(lines)
+
+
+def _code_at(address: int, read: Reader) -> bytes:
+    """As much of an instruction as can be read: up to the end of the page when the next one is not there."""
+    for length in (LONGEST_INSTRUCTION, PAGE - address % PAGE):
+        try:
+            return read(address, min(length, LONGEST_INSTRUCTION))
+        except QmpError:
+            continue
+    return b""
 
 
 @command("x", "/fmt addr", "virtual memory dump starting at 'addr'")
@@ -117,26 +115,62 @@ def xp(monitor: HumanMonitor, arguments: str) -> str:
     return dump(monitor, arguments, monitor.context.machine.read_physical)
 
 
-@command("print|p", "/fmt expr", "print expression value")
+@command("print|p", "/fmt expr", "print expression value (use $reg for CPU register access)")
 def print_(monitor: HumanMonitor, arguments: str) -> str:
-    _, letter, _, expression = split_format(monitor, arguments) if arguments[:1] == "/" else (1, "x", 8, arguments)
-    value = evaluate(expression)
-    return {"x": f"{value:#x}", "o": f"0{value:o}", "c": format_character(value & 0xFF)}.get(letter, str(value)) + "\n"
+    _, letter, _, expression = split_format(monitor, arguments)
+    value = evaluate(expression, monitor.register)
+    shown = {"x": f"{value:#x}", "o": f"0{value:o}", "u": str(value), "c": format_character(value & 0xFF)}
+    return shown.get(letter, str(signed(value))) + "\n"
 
 
 @command("i", "/fmt addr", "I/O port read")
 def i(monitor: HumanMonitor, arguments: str) -> str:
     _, _, size, expression = split_format(monitor, arguments)
-    port = evaluate(expression) & 0xFFFF
-    letter = {1: "b", 2: "w", 4: "l"}.get(size, "l")
-    value = monitor.context.machine.read_port(port, min(size, 4))
-    return f"port{letter}[0x{port:04x}] = 0x{value:0{min(size, 4) * 2}x}\n"
+    port, size = evaluate(expression, monitor.register) & 0xFFFF, min(size, 4)
+    value = monitor.context.machine.read_port(port, size)
+    return f"port{PORT_LETTERS[size]}[0x{port:04x}] = 0x{value:0{size * 2}x}\n"
 
 
 @command("o", "/fmt addr value", "I/O port write")
 def o(monitor: HumanMonitor, arguments: str) -> None:
     _, _, size, rest = split_format(monitor, arguments)
-    words = rest.split()
-    if len(words) != 2:
-        raise UsageError("o: a port and a value are expected")
-    monitor.context.machine.write_port(evaluate(words[0]) & 0xFFFF, min(size, 4), evaluate(words[1]))
+    port, rest = take(rest, monitor.register)
+    monitor.context.machine.write_port(port & 0xFFFF, min(size, 4), evaluate(rest, monitor.register))
+
+
+@command("sum", "addr size", "compute the checksum of a memory region")
+def sum_(monitor: HumanMonitor, arguments: str) -> str:
+    """BSD's 16-bit checksum of physical memory."""
+    address, rest = take(arguments, monitor.register)
+    checksum = 0
+    for byte in monitor.context.machine.read_physical(address, evaluate(rest, monitor.register)):
+        checksum = (checksum >> 1 | checksum << 15) + byte & 0xFFFF
+    return f"{checksum:05}\n"
+
+
+@command("memsave", "addr size file", "save to disk virtual memory dump starting at 'addr' of size 'size'")
+def memsave(monitor: HumanMonitor, arguments: str) -> None:
+    monitor.qmp("memsave", cpu_index=monitor.context.current_cpu, **_region_and_file(monitor, arguments))
+
+
+@command("pmemsave", "addr size file", "save to disk physical memory dump starting at 'addr' of size 'size'")
+def pmemsave(monitor: HumanMonitor, arguments: str) -> None:
+    monitor.qmp("pmemsave", **_region_and_file(monitor, arguments))
+
+
+def _region_and_file(monitor: HumanMonitor, arguments: str) -> dict[str, int | str]:
+    """The file's name is in quotation marks, for a slash divides."""
+    address, rest = take(arguments, monitor.register)
+    size, file = take(rest, monitor.register)
+    if not file:
+        raise UsageError(STRING_EXPECTED)
+    return {"val": address, "size": size, "filename": file.strip('"')}
+
+
+@command("gva2gpa", "addr", "print the guest physical address corresponding to a guest virtual address")
+def gva2gpa(monitor: HumanMonitor, arguments: str) -> str:
+    vm = monitor.context
+    try:
+        return f"gpa: {vm.machine.translate(vm.current_cpu, evaluate(arguments, monitor.register)):#x}\n"
+    except QmpError:
+        return "Unmapped\n"

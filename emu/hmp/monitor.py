@@ -15,6 +15,9 @@ from emu.qmp.machine_api import Context
 from emu.qom import ObjectError
 
 
+EXTRANEOUS, STRING_EXPECTED = "extraneous characters at the end of line", "string expected"
+
+
 class UsageError(Exception):
     """Arguments that a command does not understand; shown with a hint to `help`."""
 
@@ -38,10 +41,10 @@ class HmpCommand:
 
 
 class CommandTable:
-    """Commands by name."""
+    """Commands by name, to begin with those of other tables."""
 
-    def __init__(self) -> None:
-        self.by_name: dict[str, HmpCommand] = {}
+    def __init__(self, *others: CommandTable) -> None:
+        self.by_name: dict[str, HmpCommand] = {name: found for table in others for name, found in table.by_name.items()}
 
     def add(self, names: str, arguments: str, help: str) -> Callable[[Any], Any]:
         """Decorator: `function(monitor, text_of_arguments)` returns what to print."""
@@ -67,11 +70,29 @@ class HumanMonitor:
 
     def __init__(self, context: Context):
         self.context = context
-        self.dump_format = ("x", 4)  # last used by x and xp
+        self.dump_format = ("x", 4)  # last used by x, xp and print
+        self.history: list[str] = []  # what the user typed, for a terminal
+
+    @property
+    def info(self) -> CommandTable:
+        """Subjects of `info`: those of all machines, and this machine's own."""
+        return CommandTable(INFO, getattr(self.context.machine, "hmp_info", CommandTable()))
 
     def qmp(self, name: str, **arguments: Any) -> Any:
         """Run a QMP command."""
         return qmp.call(self.context, name, **arguments)
+
+    def register(self, name: str) -> int:
+        """A register of the current CPU.  Raises UsageError."""
+        try:
+            return self.context.machine.register(self.context.current_cpu, name)
+        except KeyError:
+            raise UsageError("unknown register") from None
+
+    @property
+    def code_bits(self) -> int:
+        """Width of the code that the current CPU runs."""
+        return self.context.machine.code_bits(self.context.current_cpu)
 
     def execute(self, line: str) -> str:
         """The output of one line, newlines included."""
@@ -84,10 +105,7 @@ class HumanMonitor:
         table, shown = COMMANDS, name
         if name == "info" and arguments.strip():
             name, _, arguments = arguments.strip().partition(" ")
-            table, shown = INFO, f"info {name}"
-        extension = getattr(self.context.machine, "hmp_info", {}).get(name) if table is INFO else None
-        if extension is not None:
-            return extension()
+            table, shown = self.info, f"info {name}"
         if name not in table.by_name:
             return f"unknown command: '{shown}'\n"
         return self._run(table.by_name[name], shown, arguments.strip())
@@ -95,9 +113,10 @@ class HumanMonitor:
     def _run(self, command: HmpCommand, shown: str, arguments: str) -> str:
         try:
             if arguments and not command.arguments:
-                raise UsageError(f"{command.shown}: extraneous characters at the end of line")
+                raise UsageError(EXTRANEOUS)
             return command.function(self, arguments) or ""
         except UsageError as error:
-            return f'{error}\nTry "help {shown}" for more information\n'
+            named = f"{command.shown}: " if str(error) in (EXTRANEOUS, STRING_EXPECTED) else ""
+            return f'{named}{error}\nTry "help {shown}" for more information\n'
         except (QmpError, ObjectError) as error:
             return f"Error: {error}\n"

@@ -5,6 +5,7 @@ Methods may raise QmpError or emu.qom.ObjectError: both reach the client as an e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -90,6 +91,27 @@ class MachineApi(Protocol):
 
     def registers(self, cpu_index: int) -> str:
         """The text of `info registers` for one CPU."""
+
+    def register(self, cpu_index: int, name: str) -> int:
+        """A register by the manual's name, or "pc".  Raises KeyError."""
+
+    def code_bits(self, cpu_index: int) -> int:
+        """Width of the code that a CPU runs: 16, 32 or 64."""
+
+    def translate(self, cpu_index: int, address: int) -> int:
+        """The physical address behind a CPU's virtual one.  Raises QmpError where nothing is mapped."""
+
+    def inject_nmi(self) -> None:
+        """The NMI button."""
+
+    def press_keys(self, codes: Sequence[int], hold_ns: int) -> None:
+        """Keys down in order (emu.qmp.keys.CODES), and up again after `hold_ns` of virtual time."""
+
+    def numa_nodes(self) -> list[dict[str, Any]]:
+        """Each node's present `cpus`, in order of creation, and memory `size` in bytes; empty without -numa."""
+
+    def pci_buses(self) -> list[dict[str, Any]]:
+        """query-pci."""
 
 
 @dataclass

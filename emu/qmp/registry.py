@@ -4,8 +4,8 @@
     def cpu_add(vm: Context, id: int) -> None: ...
 
 The signature is the schema: annotations give JSON types, defaults make arguments optional, Literal is an enumeration,
-**properties takes whatever else there is.  An argument command_line is "command-line" on the wire.  What an answer is made of
-is said by returns=, a shape (emu/qmp/shapes.py) or a list of one.
+Annotated[dict, SHAPE] an object (emu/qmp/shapes.py), `properties` takes whatever else there is.  An argument command_line is
+"command-line" on the wire.  What an answer is made of is said by returns=, a shape or a list of one.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from emu.qmp.errors import COMMAND_NOT_FOUND, QmpError
+from emu.qmp.shapes import Shape
 
 JSON_TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", float: "number", dict: "object", list: "array"}
 
@@ -101,7 +102,7 @@ command = COMMANDS.command
 
 
 def _describe(name: str, function: Callable[..., Any], negotiation: bool, returns: Any, features: tuple[str, ...]) -> Command:
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     signature = list(inspect.signature(function).parameters.values())[1:]  # the first one is the context
     parameters = tuple(Parameter(p.name.replace("_", "-"), p.name, hints.get(p.name, Any), p.default is not p.empty)
                        for p in signature if p.name != "properties")  # fmt: skip
@@ -112,6 +113,8 @@ def _describe(name: str, function: Callable[..., Any], negotiation: bool, return
 def check_type(name: str, value: Any, annotation: Any) -> Any:
     """`value` if its JSON type is the annotation's.  Raises QmpError in QEMU's words."""
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return check_shape(name, value, get_args(annotation)[1])
     if origin in (typing.Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         return check_type(name, value, members[0])
@@ -126,5 +129,19 @@ def check_type(name: str, value: Any, annotation: Any) -> Any:
     if not fits or (expected in (int, float) and isinstance(value, bool)):
         raise QmpError(f"Invalid parameter type for '{name}', expected: {JSON_TYPE_NAMES[expected]}")
     if expected is list and get_args(annotation):
-        return [check_type(name, item, get_args(annotation)[0]) for item in value]
+        return [check_type(f"{name}[{index}]", item, get_args(annotation)[0]) for index, item in enumerate(value)]
+    return value
+
+
+def check_shape(name: str, value: Any, shape: Shape) -> dict[str, Any]:
+    """`value` if it is an object of that shape; its members are called name.member in messages."""
+    rest = dict(check_type(name, value, dict))
+    for label, kind in shape.members_of(value).items():
+        member = label.removesuffix("?")
+        if member in rest:
+            check_type(f"{name}.{member}", rest.pop(member), kind)
+        elif member == label:
+            raise QmpError(f"Parameter '{name}.{member}' is missing")
+    if rest:
+        raise QmpError(f"Parameter '{name}.{next(iter(rest))}' is unexpected")
     return value

@@ -1,7 +1,7 @@
 """query-qmp-schema: the wire described by itself, in QEMU's structure of commands, events, objects, enumerations and arrays.
 
 Everything comes from the registry's signatures and from emu.qmp.shapes.  As in QEMU, types other than the built-in ones have
-numbers for names, object "0" is the empty one, and "[T]" is an array of T.  Not here: alternates and variants.
+numbers for names, object "0" is the empty one, and "[T]" is an array of T.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from emu.qmp.registry import Command
 from emu.qmp.shapes import EMPTY, Shape
@@ -51,24 +51,34 @@ class Schema:
             return self._names[kind]
         name = str(self._numbered)
         self._numbered += 1
-        return self._enumeration(kind, name) if get_origin(kind) is Literal else self._object(kind, name)
+        if get_origin(kind) is Literal:
+            return self._enumeration(kind, name)
+        return self._object(kind, name) if isinstance(kind, Shape) else self._alternate(kind, name)
 
     def _plain(self, kind: Any) -> Any:
         """Annotations reduced to what `type_name` tells apart."""
         origin = get_origin(kind)
         if kind in (None, type(None)):
             return EMPTY
+        if origin is Annotated:
+            return get_args(kind)[1]
         if origin in (typing.Union, types.UnionType):
-            return self._plain(next(member for member in get_args(kind) if member is not type(None)))
+            members = [member for member in get_args(kind) if member is not type(None)]
+            return self._plain(members[0]) if len(members) == 1 else kind
         if origin is list or kind is list:
             return [*get_args(kind)][:1] or [object]
         return object if kind in (Any, dict) or origin is dict else kind
 
     def _describe(self, key: Any, name: str, entry: dict[str, Any]) -> str:
         if key not in self._names:
-            self._names[key] = name
-            self.entries.append({"name": name, **entry})
+            self._add(key, name, entry)
         return name
+
+    def _add(self, key: Any, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """The new entry; what is in it may be completed later, for types refer to each other."""
+        self._names[key] = name
+        self.entries.append({"name": name, **entry})
+        return self.entries[-1]
 
     def _array(self, element: str) -> str:
         return self._describe(f"[{element}]", f"[{element}]", {"meta-type": "array", "element-type": element})
@@ -79,10 +89,24 @@ class Schema:
 
     def _object(self, shape: Shape, name: str) -> str:
         members: list[dict[str, Any]] = []
-        self._describe(shape, name, {"meta-type": "object", "members": members})
+        entry = self._add(shape, name, {"meta-type": "object", "members": members})
         for member, kind in shape.members.items():
             optional = {"default": None} if member.endswith("?") else {}
             members.append({"name": member.removesuffix("?"), "type": self.type_name(kind), **optional})
+        if shape.tag:
+            entry |= {"tag": shape.tag, "variants": self._variants(shape)}
+        return name
+
+    def _variants(self, shape: Shape) -> list[dict[str, str]]:
+        """One for each value that the tag can have."""
+        chosen = ((case, shape.variants.get(case)) for case in get_args(shape.members[shape.tag]))
+        return [{"case": case, "type": self.type_name(Shape(f"{shape.name}-{case}", members) if members else EMPTY)}
+                for case, members in chosen]  # fmt: skip
+
+    def _alternate(self, kind: Any, name: str) -> str:
+        members: list[dict[str, str]] = []
+        self._describe(kind, name, {"meta-type": "alternate", "members": members})
+        members += [{"type": self.type_name(member)} for member in get_args(kind)]
         return name
 
 

@@ -1,7 +1,8 @@
 """Shapes of JSON objects on the wire, named and laid out as in QEMU 7.2's QMP reference; query-qmp-schema shows them.
 
-A member whose name ends in "?" may be absent.  A member's type is a Python type, a Literal (an enumeration), a Shape, or a
-one-element list of any of these.  `object` is any JSON value.  Answers are held to their shapes by tests/qmp.
+A member whose name ends in "?" may be absent.  A member's type is a Python type, a union of them (an alternate), a Literal
+(an enumeration), a Shape, or a one-element list of any of these.  `object` is any JSON value.  Answers are held to their
+shapes by tests/qmp.
 """
 
 from __future__ import annotations
@@ -9,14 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from emu.qmp.keys import QKEYCODE
+
 
 @dataclass(frozen=True)
 class Shape:
-    """A JSON object; `open` ones have further members."""
+    """A JSON object; `open` ones have further members.  The value of member `tag` says which of `variants` it has besides."""
 
     name: str
     members: dict[str, Any] = field(hash=False, default_factory=dict)
     open: bool = False
+    tag: str = ""
+    variants: dict[str, dict[str, Any]] = field(hash=False, default_factory=dict)
+
+    def members_of(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The members of one such object, those of its variant included."""
+        return {**self.members, **self.variants.get(str(value.get(self.tag)), {})}
 
 
 ARCHITECTURE = Literal["aarch64", "x86_64"]
@@ -27,7 +36,8 @@ SHUTDOWN_CAUSE = Literal["none", "host-error", "host-qmp-quit", "host-qmp-system
 
 EMPTY = Shape("Empty")
 NAME_ONLY = Shape("NameOnly", {"name": str})
-SCHEMA = Shape("SchemaInfo", {"name": str, "meta-type": Literal["array", "builtin", "command", "enum", "event", "object"]}, open=True)
+SCHEMA = Shape("SchemaInfo", {
+    "name": str, "meta-type": Literal["alternate", "array", "builtin", "command", "enum", "event", "object"]}, open=True)  # fmt: skip
 VERSION_TRIPLE = Shape("VersionTriple", {"major": int, "minor": int, "micro": int})
 VERSION = Shape("VersionInfo", {"qemu": VERSION_TRIPLE, "package": str})
 STATUS = Shape("StatusInfo", {"running": bool, "singlestep": bool, "status": RUN_STATE})
@@ -65,9 +75,30 @@ OPTION_PARAMETER = Shape("CommandLineParameterInfo", {
     "name": str, "type": Literal["string", "boolean", "number", "size"], "help?": str, "default?": str})  # fmt: skip
 OPTION = Shape("CommandLineOptionInfo", {"option": str, "parameters": [OPTION_PARAMETER]})
 VNC = Shape("VncInfo", {"enabled": bool})
+SPICE = Shape("SpiceInfo", {"enabled": bool, "migrated": bool, "mouse-mode": Literal["client", "server", "unknown"]})
+SEV = Shape("SevInfo", {"enabled": bool, "api-major": int, "api-minor": int, "build-id": int, "policy": int, "handle": int,
+                        "state": Literal["uninit", "launch-update", "launch-secret", "running", "send-update", "receive-update"]})  # fmt: skip
+TEXT = Shape("HumanReadableText", {"human-readable-text": str})
+STATS_TARGET = Literal["vm", "vcpu"]
+STATS = Shape("StatsResult", {"provider": Literal["kvm"], "qom-path?": str, "stats": [
+    Shape("Stats", {"name": str, "value": int | bool | list[int]})]})  # fmt: skip
+YANK = Shape("YankInstance", {"type": Literal["block-node", "chardev", "migration"]}, tag="type",
+             variants={"block-node": {"node-name": str}, "chardev": {"id": str}})  # fmt: skip
+
+KEY_VALUE = Shape("KeyValue", {"type": Literal["number", "qcode"]}, tag="type",
+                  variants={"number": {"data": int}, "qcode": {"data": QKEYCODE}})  # fmt: skip
+MOUSE = Shape("MouseInfo", {"name": str, "index": int, "current": bool, "absolute": bool})
+PCI_REGION = Shape("PciMemoryRegion", {"bar": int, "type": str, "address": int, "size": int, "prefetch?": bool, "mem_type_64?": bool})
+PCI_DEVICE = Shape("PciDeviceInfo", {
+    "bus": int, "slot": int, "function": int, "class_info": Shape("PciDeviceClass", {"desc?": str, "class": int}),
+    "id": Shape("PciDeviceId", {"device": int, "vendor": int, "subsystem?": int, "subsystem-vendor?": int}),
+    "irq?": int, "irq_pin": int, "qdev_id": str, "regions": [PCI_REGION]})  # fmt: skip
+PCI_BUS = Shape("PciInfo", {"bus": int, "devices": [PCI_DEVICE]})
 DISPLAY = Shape("DisplayOptions", {"type": Literal["none"]})
 MIGRATION_CAPABILITY = Shape("MigrationCapabilityStatus", {"capability": str, "state": bool})
 
+PANIC_ACTION = Literal["pause", "shutdown", "exit-failure", "none"]
+WATCHDOG_ACTION = Literal["reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"]
 POWER = {"guest": bool, "reason": SHUTDOWN_CAUSE}
 DEVICE = {"device?": str, "path": str}
 
@@ -75,6 +106,7 @@ EVENTS = {
     "ACPI_DEVICE_OST": Shape("AcpiDeviceOst", {"info": OST}),
     "DEVICE_DELETED": Shape("DeviceDeleted", DEVICE),
     "DEVICE_UNPLUG_GUEST_ERROR": Shape("DeviceUnplugGuestError", DEVICE),
+    "MEM_UNPLUG_ERROR": Shape("MemUnplugError", {"device": str, "msg": str}),
     "GUEST_PANICKED": Shape("GuestPanicked", {"action": Literal["pause", "poweroff", "run"], "info?": object}),
     "POWERDOWN": EMPTY,
     "RESET": Shape("Reset", POWER),
@@ -84,5 +116,5 @@ EVENTS = {
     "STOP": EMPTY,
     "SUSPEND": EMPTY,
     "WAKEUP": EMPTY,
-    "WATCHDOG": Shape("Watchdog", {"action": Literal["reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"]}),
+    "WATCHDOG": Shape("Watchdog", {"action": WATCHDOG_ACTION}),
 }

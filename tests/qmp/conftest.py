@@ -97,6 +97,27 @@ class FakeMachine:
     def write_port(self, port, size, value):
         self.ports[port] = value
 
+    def register(self, cpu_index, name):
+        return {"rax": cpu_index, "pc": 0xFFF0}[name]
+
+    def code_bits(self, cpu_index):
+        return 16
+
+    def translate(self, cpu_index, address):
+        return address
+
+    def inject_nmi(self):
+        self.hardware.append("nmi")
+
+    def press_keys(self, codes, hold_ns):
+        self.hardware.append(("keys", *codes, hold_ns))
+
+    def numa_nodes(self):
+        return [{"cpus": [0], "size": 64 << 20}]
+
+    def pci_buses(self):
+        return []
+
     def registers(self, cpu_index):
         return f"EAX={cpu_index:08x}\n"
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from emu.hmp import HumanMonitor, MonitorTerminal, Mux
+from emu.hmp.monitor import CommandTable
 from emu.hmp.mux import Frontend
 from emu.qmp import Context
 
 from .conftest import Client
+
+
+STRING_EXPECTED = "{0}: string expected\nTry \"help {0}\" for more information\n"
 
 
 @pytest.fixture
@@ -41,8 +45,15 @@ def monitor(machine):
     ("help nope", "unknown command: 'nope'\n"),
     ("p 1+2", "0x3\n"), ("p /x 99", "0x63\n"), ("print (2*0x10)-1", "0x1f\n"), ("p /d ~0&0xff", "255\n"),
     ("p", "unexpected end of expression\nTry \"help p\" for more information\n"),
-    ("p __import__('os')", "invalid expression '__import__('os')'\nTry \"help p\" for more information\n"),
-    ("p 9**9", "invalid expression '9**9'\nTry \"help p\" for more information\n"),
+    ("p __import__('os')", "invalid char '_' in expression\nTry \"help p\" for more information\n"),
+    ("p 9**9", "invalid char '*' in expression\nTry \"help p\" for more information\n"),
+    ("p 1<<4", "print|p: extraneous characters at the end of line\nTry \"help p\" for more information\n"),
+    ("p (3", "')' expected\nTry \"help p\" for more information\n"),
+    ("p 5/0", "division by zero\nTry \"help p\" for more information\n"),
+    ("p $foo", "unknown register\nTry \"help p\" for more information\n"),
+    ("p " + "(" * 2000, "expression is nested too deeply\nTry \"help p\" for more information\n"),
+    ("p $pc+1", "0xfff1\n"), ("p/d -1", "-1\n"), ("p/u -1", "18446744073709551615\n"), ("p/c 65", "'A'\n"), ("p/o 9", "011\n"),
+    ("p 1+2&3", "0x3\n"), ("p/d -7/2", "-3\n"), ("p/d -7%2", "-1\n"), ("p 'a'", "0x61\n"), ("p 010", "0x8\n"),
     ("xp 0xfff0", "000000000000fff0: 0x00e05bea\n"),
     ("xp /8bx 0xfff0", "000000000000fff0: 0xea 0x5b 0xe0 0x00 0xf0 0x30 0x36 0x2f\n"),
     ("x /4xw 0xfff0", "000000000000fff0: 0x00e05bea 0x2f3630f0 0x392f3332 0x00fc0039\n"),
@@ -52,7 +63,16 @@ def monitor(machine):
     ("xp /2oh 0xfff0", "000000000000fff0: 055752   0340\n"),
     ("xp /20cb 0xffe0", "000000000000ffe0: '\\xf1' 'f' '\\x83' '\\xc9' '\\xff' 'f' '\\x89' '\\xc8'\n"
      "000000000000ffe8: 'f' '[' 'f' '^' 'f' '_' 'f' '\\xc3'\n000000000000fff0: '\\xea' '[' '\\xe0' '\\x00'\n"),
-    ("xp 0x10000", "Error: Cannot access memory at 0x10000\n"),
+    ("xp 0x10000", "0000000000010000: Cannot access memory\n"),
+    ("xp /8xw 0xfff0", "000000000000fff0: 0x00e05bea 0x2f3630f0 0x392f3332 0x00fc0039\n0000000000010000: Cannot access memory\n"),
+    ("xp /9i 0xfffc", "0x0000fffc:  39 00                    cmpw     %ax, (%bx, %si)\n0x0000fffe:  fc                       cld\n"
+     "0x0000ffff:  00                       .byte    0x00\n0x00010000: unable to read memory\n"),
+    ("sum 0xfff0 2", "00208\n"), ("gva2gpa 0x1234", "gpa: 0x1234\n"), ("device_del", STRING_EXPECTED.format("device_del")),
+    ("qom-get /machine", STRING_EXPECTED.format("qom-get")), ("qom-list", "/\n"), ("object_del nope", "Error: object 'nope' not found\n"),
+    ("sendkey foo", "invalid parameter: foo\n"), ("sendkey", STRING_EXPECTED.format("sendkey")), ("info mice", "* Mouse #2: QEMU PS/2 Mouse\n"),
+    ("info numa", "1 nodes\nnode 0 cpus: 0\nnode 0 size: 64 MB\nnode 0 plugged: 0 MB\n"), ("info usb", "Error: USB support not enabled\n"),
+    ("info balloon", "Error: No balloon device has been activated\n"), ("info history", ""), ("info network", ""),
+    ("system_wakeup", "Error: Unable to wake up: guest is not in suspended state\n"),
     ("i /b 0x71", "portb[0x0071] = 0x21\n"),
     ("qom-get /machine type", '"fake-machine"\n'),
     ("info qom-tree /machine/unattached",
@@ -123,8 +143,27 @@ def test_human_monitor_command_returns_text_with_crlf(client):
 
 
 def test_machine_may_add_subjects_to_info(machine):
-    machine.hmp_info = {"pic": lambda: "pic0: irr=00\n"}
+    machine.hmp_info = CommandTable()
+    machine.hmp_info.add("pic", "", "show PIC state")(lambda monitor, arguments: "pic0: irr=00\n")
     assert Client(machine).execute("human-monitor-command", command_line="info pic") == "pic0: irr=00\r\n"
+    assert "info pic  -- show PIC state\n" in HumanMonitor(Context(machine)).execute("info")
+
+
+def test_keys_and_the_nmi_button_reach_the_machine(machine, monitor):
+    assert monitor.execute("sendkey ctrl-alt-delete") == monitor.execute("sendkey 0x1e 50") == monitor.execute("nmi") == ""
+    assert machine.hardware[1:] == [("keys", 0x1D, 0x38, 0xD3, 100_000_000), ("keys", 0x1E, 50_000_000), "nmi"]
+
+
+def test_memory_is_saved_to_a_file(machine, monitor, tmp_path):
+    machine.memory[0x100:0x104] = b"code"
+    assert monitor.execute(f'pmemsave 0x100 4 "{tmp_path}/physical"') == monitor.execute(f'memsave 0x100 2*2 "{tmp_path}/virtual"') == ""
+    assert (tmp_path / "physical").read_bytes() == (tmp_path / "virtual").read_bytes() == b"code"
+    assert monitor.execute('pmemsave 0 4 "/nope/file"') == "Error: Could not open '/nope/file': No such file or directory\n"
+
+
+def test_device_models_are_listed_by_kind(monitor):
+    text = monitor.execute("info qdm")
+    assert text.startswith("CPU devices:\n") and 'name "qemu64-x86_64-cpu"\n' in text and "Misc devices:\n" in text
 
 
 # -- terminal

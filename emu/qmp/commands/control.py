@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from emu.qmp import schema, shapes
 from emu.qmp.errors import QmpError
@@ -14,7 +14,7 @@ from emu.qmp.version import QMP_VERSION
 
 
 @command("qmp_capabilities", negotiation=True)
-def qmp_capabilities(vm: Context, enable: list[str] | None = None) -> None:
+def qmp_capabilities(vm: Context, enable: list[Literal["oob"]] | None = None) -> None:
     """Carried out by the session, which alone knows its state."""
     raise QmpError("qmp_capabilities belongs to a QMP session")
 
@@ -66,12 +66,38 @@ def system_powerdown(vm: Context) -> None:
     vm.machine.run_control.powerdown()
 
 
+@command("system_wakeup")
+def system_wakeup(vm: Context) -> None:
+    raise QmpError("Unable to wake up: guest is not in suspended state")
+
+
+@command("x-exit-preconfig", features=("unstable",))
+def exit_preconfig(vm: Context) -> None:
+    raise QmpError("The command is permitted only before machine initialization")
+
+
+@command("set-action")
+def set_action(vm: Context, reboot: Literal["reset", "shutdown"] | None = None, shutdown: Literal["poweroff", "pause"] | None = None,
+               panic: shapes.PANIC_ACTION | None = None, watchdog: shapes.WATCHDOG_ACTION | None = None) -> None:  # fmt: skip
+    """What follows when the guest reboots or powers off.  It has no way to panic and no watchdog."""
+    control = vm.machine.run_control
+    if reboot is not None:
+        control.no_reboot = reboot == "shutdown"
+    if shutdown is not None:
+        control.no_shutdown = shutdown == "pause"
+
+
+@command("watchdog-set-action")
+def watchdog_set_action(vm: Context, action: shapes.WATCHDOG_ACTION) -> None:
+    """There is no watchdog to act on it."""
+
+
 @command("quit")
 def quit_(vm: Context) -> None:
     vm.machine.run_control.quit()
 
 
-@command("human-monitor-command")
+@command("human-monitor-command", features=("savevm-monitor-nodes",))
 def human_monitor_command(vm: Context, command_line: str, cpu_index: int | None = None) -> str:
     from emu.hmp import HumanMonitor  # the human monitor is itself a client of these commands
 

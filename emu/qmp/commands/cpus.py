@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from emu.cpu_models.cpu import definition_info, model_names
 from emu.cpu_models.expansion import expand
 from emu.qmp import shapes
-from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context
-from emu.qmp.registry import check_type, command
+from emu.qmp.registry import command
 
 
 @command("query-cpus-fast", returns=[shapes.CPU_FAST])
@@ -37,13 +36,9 @@ def query_cpus(vm: Context) -> list[dict[str, Any]]:
 
 
 @command("query-cpu-model-expansion", returns=shapes.CPU_MODEL_EXPANSION)
-def query_cpu_model_expansion(vm: Context, type: Literal["static", "full"], model: dict[str, Any]) -> dict[str, Any]:
-    for member in model:
-        if member not in ("name", "props"):
-            raise QmpError(f"Parameter 'model.{member}' is unexpected")
-    if "name" not in model:
-        raise QmpError("Parameter 'model.name' is missing")
-    return {"model": expand(type, check_type("model.name", model["name"], str), model.get("props"))}
+def query_cpu_model_expansion(vm: Context, type: Literal["static", "full"],
+                              model: Annotated[dict[str, Any], shapes.CPU_MODEL]) -> dict[str, Any]:  # fmt: skip
+    return {"model": expand(type, model["name"], model.get("props"))}
 
 
 @command("cpu-add")

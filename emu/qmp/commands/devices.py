@@ -38,24 +38,26 @@ def check_id(vm: Context, id: str) -> None:
         raise QmpError(f"Duplicate device ID '{id}'")
 
 
-def _check_bus(driver: str, bus: Any) -> None:
+def _check_bus(driver: str, bus: str) -> None:
     if bus not in BUILT_IN_BUSES:
         raise QmpError(f"Bus '{bus}' not found")
     kind = {"isa.0": "ISA", "pci.0": "PCI", "pcie.0": "PCIE"}.get(bus, "System")
     raise QmpError(f"Device '{driver}' can't go on {kind} bus")
 
 
-@command("device_add", features=("json-cli",))
-def device_add(vm: Context, driver: Any, id: str | None = None, *, properties: dict[str, Any] | None = None) -> None:
-    cls = find_driver(str(driver))
-    given = dict(properties or {})
-    if "bus" in given and cls.hotpluggable_type:
-        _check_bus(cls.name, given["bus"])
+@command("device_add", features=("json-cli", "json-cli-hotplug"))
+def device_add(vm: Context, driver: str, bus: str | None = None, id: str | None = None, *,
+               properties: dict[str, Any] | None = None) -> None:  # fmt: skip
+    cls = find_driver(driver)
+    if bus is not None and cls.hotpluggable_type:
+        _check_bus(cls.name, bus)
+    if cls.bus_type == "ISA":
+        raise QmpError("Bus 'isa.0' does not support hotplugging")
     if not cls.hotpluggable_type:
         raise QmpError(f"Device '{cls.name}' can not be hotplugged on this machine")
     if id is not None:
         check_id(vm, id)
-    vm.machine.device_add(cls.name, id, {name: value for name, value in given.items() if value is not None})
+    vm.machine.device_add(cls.name, id, {name: value for name, value in (properties or {}).items() if value is not None})
 
 
 @command("device_del")

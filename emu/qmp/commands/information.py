@@ -62,11 +62,6 @@ def query_named_block_nodes(vm: Context, flat: bool = False) -> list[Any]:
     return []
 
 
-@command("query-pci")
-def query_pci(vm: Context) -> list[Any]:
-    return []
-
-
 @command("query-iothreads")
 def query_iothreads(vm: Context) -> list[Any]:
     return []

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 from emu.qmp import shapes
-from emu.qmp.errors import DEVICE_NOT_ACTIVE, QmpError
+from emu.qmp.errors import DEVICE_NOT_ACTIVE, GENERIC_ERROR, QmpError
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
 
 EMPTY_LISTS = ("query-tpm-models", "query-tpm-types", "query-tpm", "query-memory-devices", "query-jobs", "query-block-jobs",
-               "query-blockstats", "query-rx-filter", "query-fdsets", "query-stats-schemas")  # fmt: skip
+               "query-fdsets", "query-block-exports", "query-pr-managers", "query-vnc-servers", "query-vcpu-dirty-limit")  # fmt: skip
+CHARDEV_BACKENDS = ("file", "null", "socket", "stdio")
 
 # Options that take named parameters, under the names by which QEMU lists them: what our command line understands.
 OPTION_PARAMETERS = {
@@ -68,21 +70,86 @@ def query_display_options(vm: Context) -> dict[str, Any]:
     return {"type": "none"}
 
 
-@command("query-balloon")
-def query_balloon(vm: Context) -> None:
+@command("query-rx-filter")
+def query_rx_filter(vm: Context, name: str | None = None) -> list[Any]:
+    if name is not None:
+        raise QmpError(f"invalid net client name: {name}")
+    return []
+
+
+@command("query-blockstats")
+def query_blockstats(vm: Context, query_nodes: bool = False) -> list[Any]:
+    return []
+
+
+@command("query-stats", returns=[shapes.STATS])
+def query_stats(vm: Context, target: shapes.STATS_TARGET) -> list[Any]:
+    return []
+
+
+@command("query-stats-schemas")
+def query_stats_schemas(vm: Context, provider: Literal["kvm"] | None = None) -> list[Any]:
+    return []
+
+
+@command("query-chardev-backends", returns=[shapes.NAME_ONLY])
+def query_chardev_backends(vm: Context) -> list[dict[str, str]]:
+    return [{"name": name} for name in CHARDEV_BACKENDS]
+
+
+@command("query-yank", returns=[shapes.YANK])
+def query_yank(vm: Context) -> list[dict[str, str]]:
+    """Connections that could be cut by force: those of monitors, as they are sockets."""
+    return [{"type": "chardev", "id": chardev.label} for chardev in vm.chardevs if chardev.filename.startswith(("unix:", "tcp:"))]
+
+
+@command("query-spice", returns=shapes.SPICE)
+def query_spice(vm: Context) -> dict[str, Any]:
+    return {"enabled": False, "migrated": False, "mouse-mode": "client"}
+
+
+@command("query-sev", returns=shapes.SEV)
+def query_sev(vm: Context) -> dict[str, Any]:
+    return {"enabled": False, "state": "uninit", **dict.fromkeys(("api-major", "api-minor", "build-id", "policy", "handle"), 0)}
+
+
+def _refused(name: str, text: str, error_class: str = GENERIC_ERROR) -> None:
+    """A command about a part that is not there."""
+
+    def refuse(vm: Context) -> None:
+        raise QmpError(text, error_class)
+
+    command(name)(refuse)
+
+
+_refused("query-balloon", "No balloon device has been activated", DEVICE_NOT_ACTIVE)
+_refused("query-sev-capabilities", "KVM not enabled")
+_refused("query-sev-launch-measure", "SEV launch measurement is not available")
+_refused("query-sgx", "No EPC regions defined, SGX not available")
+_refused("query-sgx-capabilities", "SGX is not enabled in KVM")
+_refused("query-vm-generation-id", "VM Generation ID device not found")
+
+
+@command("balloon")
+def balloon(vm: Context, value: int) -> None:
     raise QmpError("No balloon device has been activated", DEVICE_NOT_ACTIVE)
 
 
-@command("query-sev-capabilities")
-def query_sev_capabilities(vm: Context) -> None:
-    raise QmpError("KVM not enabled")
+@command("rtc-reset-reinjection")
+def rtc_reset_reinjection(vm: Context) -> None:
+    """No tick of the clock is ever lost here, so there is none to forget."""
 
 
-@command("query-sgx-capabilities")
-def query_sgx_capabilities(vm: Context) -> None:
-    raise QmpError("SGX is not enabled in KVM")
+def _for_people(subject: str) -> Callable[[Context], dict[str, str]]:
+    """`info SUBJECT` in a QMP answer."""
+
+    def show(vm: Context) -> dict[str, str]:
+        from emu.hmp import HumanMonitor  # the human monitor is itself a client of these commands
+
+        return {"human-readable-text": HumanMonitor(vm).execute(f"info {subject}")}
+
+    return show
 
 
-@command("query-vm-generation-id")
-def query_vm_generation_id(vm: Context) -> None:
-    raise QmpError("VM Generation ID device not found")
+for _subject in ("irq", "jit", "numa"):
+    command(f"x-query-{_subject}", returns=shapes.TEXT, features=("unstable",))(_for_people(_subject))
