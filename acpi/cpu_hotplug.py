@@ -3,19 +3,20 @@
 Published as QEMU's "ACPI CPU hotplug interface"; the guest's side is cpu_hotplug_aml.py.  Registers are decoded by
 their exact start offset, so a wider access reaches one register only.  Everything survives a system reset.
 The block knows no machine: it reports through three callbacks and is told about CPUs by three calls.
-Not here: the legacy bitmap and the switch between the two (legacy_bitmap.py, hotplug_window.py), the flag for CPUs
-that are present but disabled.
+On pc and q35 it stands behind a window (hotplug_window.py); platforms without ports map it in memory, with the Generic
+Event Device in place of the general purpose event (ged.py).
+Not here: the legacy bitmap and the switch between the two (legacy_bitmap.py, hotplug_window.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any
 
 from emu import log
 from emu.device import Device, Reg
+from emu.snapshot import Plain, SnapshotError
 
 REGION_SIZE = 12
 BOOT_CPU = 0
@@ -29,6 +30,8 @@ class Flag(IntFlag):
     REMOVE = 1 << 2
     EJECT = 1 << 3
     FIRMWARE_EJECT = 1 << 4
+    PRESENT = 1 << 5
+    """Read only, on platforms whose CPUs are always present: there a plug enables a CPU, an eject disables it."""
 
 
 class Command(IntEnum):
@@ -82,12 +85,14 @@ def _no_ost(slot: int, event: int, status: int) -> None:
 class CpuHotplug(Device):
     """The register block of the CPUs with these arch ids, in slot order; `present` are the slots filled at power-on.
 
+    With `always_present` every slot shows PRESENT, filled or not, as on AArch64.
     `event()` raises the general purpose event; `on_eject(slot)` must take the CPU away before it returns;
     `on_ost(slot, event, status)` hears every _OST of the guest.
     """
 
     name = "acpi-cpu-hotplug"
     region_size = REGION_SIZE
+    saved = ("slots",)
 
     selector = Reg(0x0, 4, "w", reset=None)
     data2 = Reg(0x0, 4, "r", reset=None)
@@ -102,8 +107,10 @@ class CpuHotplug(Device):
         on_eject: Callable[[int], None] = _no_eject,
         on_ost: Callable[[int, int, int], None] = _no_ost,
         present: Iterable[int] = (),
+        always_present: bool = False,
     ) -> None:
         self.event, self.on_eject, self.on_ost = event, on_eject, on_ost
+        self.presence = Flag.PRESENT if always_present else Flag(0)
         filled = frozenset(present)
         self.slots = [Slot(n, arch_id, enabled=n in filled) for n, arch_id in enumerate(arch_ids)]
 
@@ -121,7 +128,7 @@ class CpuHotplug(Device):
 
     @flags.read
     def _(self) -> int:
-        return self.slot.flags if self.slot else 0
+        return self.slot.flags | self.presence if self.slot else 0
 
     @flags.write
     def _(self, value: int) -> None:
@@ -220,22 +227,9 @@ class CpuHotplug(Device):
     def reset(self) -> None:
         """Nothing: selector, command and pending events survive a system reset."""
 
-    # ------------------------------------------------------------ snapshots
-
-    def save(self) -> dict[str, Any]:
-        """All state as plain data."""
-        return {
-            "selector": self.selector,
-            "command": self.command,
-            "slots": [asdict(slot) for slot in self.slots],
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """The reverse of `save`; ValueError when it was taken with other possible CPUs."""
-        slots = [Slot(**slot) for slot in state["slots"]]
-        if [slot.arch_id for slot in slots] != [slot.arch_id for slot in self.slots]:
-            raise ValueError(
-                f"the snapshot has {len(slots)} possible CPUs or other ids than this machine's {len(self.slots)}: "
-                "start it with the same -smp"
+    def check(self, state: Plain, where: str) -> None:
+        super().check(state, where)
+        if [slot["arch_id"] for slot in state["slots"]] != [slot.arch_id for slot in self.slots]:
+            raise SnapshotError(
+                f"{where}: the snapshot's possible CPUs have other ids than this machine's: start it with the same -smp"
             )
-        self.selector, self.command, self.slots = state["selector"], state["command"], slots

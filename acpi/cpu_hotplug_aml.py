@@ -1,9 +1,9 @@
-"""AML of CPU hot-plug: what the guest runs when GPE.2 fires.
+"""AML of CPU hot-plug: what the guest runs when GPE.2, or the event of a Generic Event Device, fires.
 
 Modern: the processor container `\\_SB.CPUS`, whose methods drive the selector/flags/command/data registers described
 in cpu_hotplug.py.  Legacy: the bitmap walk of machine types up to 2.6 (legacy_bitmap.py).
 Method names are the ones guests and firmware debuggers know; ACPI 6.4, sections 6.3 (insertion, removal) and 8.4.
-Not here: GED platforms, where the scan is called from `_EVT` and the registers are in memory.
+Not here: `_MAT` on event device platforms, whose OS takes a CPU's interrupt controller from the MADT.
 """
 
 # laid out like ASL, which formatters do not know
@@ -11,16 +11,18 @@ Not here: GED platforms, where the scan is called from `_EVT` and the registers 
 # fmt: off
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from . import madt
 from .aml import (
     Acquire, And, Arg0, Arg1, Arg2, Body, Break, Buffer, ByteAcc, Call, Debug, DerefOf, Device, DWordAcc,
     EisaId, Else, Field, If, Increment, Index, IO, LAnd, LEqual, LLess, LNotEqual, Local0, Local1, Local2, Local3, Local4, Local5,
-    Method, Mutex, Name, Node, NoLock, Notify, NotSerialized, Offset, OperationRegion, Package, Preserve, Processor, Ref,
-    Release, ResourceTemplate, Return, Scope, Serialized, ShiftRight, SizeOf, Sleep, Store, SystemIO,
-    VarPackage, While, WriteAsZeros,
+    Memory32Fixed, Method, Mutex, Name, Node, NoLock, Notify, NotSerialized, Offset, OperationRegion, Package, Preserve,
+    Processor, Ref, Release, ResourceTemplate, Return, Scope, Serialized, ShiftRight, SizeOf, Sleep, Store, SystemIO,
+    SystemMemory, VarPackage, While, WriteAsZeros,
 )
+from .ged import GedEvent, event_device
 from .platform import Platform, PossibleCpu
 
 MODERN_LENGTH = 0x0C
@@ -30,15 +32,11 @@ NOTIFY_DEVICE_CHECK = 1
 NOTIFY_EJECT_REQUEST = 3
 STA_PRESENT_ENABLED_SHOWN_WORKING = 0xF
 STA_PRESENT_ENABLED_WORKING = 0xB
+STA_PRESENT_SHOWN_WORKING = 0xD
 OST_ARGUMENTS = 3
 MAX_INSERTS_A_PASS = 255  # the length of a plain package
 SMI_CPU_HOTPLUG = 4  # command byte that tells firmware's SMI handler to look for CPU events
-REGISTERS = "\\_SB.PCI0.PRES"
 SMI_COMMAND = Ref("\\_SB.PCI0.SMI0.SMIC")
-LOCK = REGISTERS + ".CPLK"
-CPEN, CINS, CRMV, CEJ0, CEJF, CCMD, CSEL, CDAT = (
-    Ref(f"{REGISTERS}.{name}") for name in ("CPEN", "CINS", "CRMV", "CEJ0", "CEJF", "CCMD", "CSEL", "CDAT")
-)
 COMMAND_NEXT_EVENT, COMMAND_OST_EVENT, COMMAND_OST_STATUS = 0, 1, 2
 
 
@@ -50,39 +48,79 @@ def cpu_hotplug(platform: Platform) -> Body:
 # ---------------------------------------------------------------- modern interface
 
 
+@dataclass(frozen=True)
+class Registers:
+    """Where the registers of cpu_hotplug.py are, and the device object at `path` that shows them to AML.
+
+    In memory they are modern from the start and every CPU is present; in ports a legacy bitmap may come first.
+    """
+
+    path: str
+    base: int
+    in_memory: bool = False
+
+    def __call__(self, field: str) -> Ref:
+        return Ref(f"{self.path}.{field}")
+
+    def locked(self, *statements: Body) -> Body:
+        lock = f"{self.path}.CPLK"
+        return [Acquire(lock), statements, Release(lock)]
+
+
 def modern(platform: Platform) -> Body:
+    registers = Registers("\\_SB.PCI0.PRES", platform.chipset.cpu_hotplug_base)
+    eject = _eject_by_firmware(registers) if platform.smi_cpu_hotunplug else _eject(registers)
     return [
         Scope("\\_SB",
-            registers(platform.chipset.cpu_hotplug_base),
-            Device("\\_SB.CPUS",
-                Name("_HID", "ACPI0010"),
-                Name("_CID", EisaId("PNP0A05")),
-                _notify("CTFY", [(cpu.uid, cpu_name(cpu.uid)) for cpu in platform.cpus]),
-                _status(),
-                _eject(platform.smi_cpu_hotunplug),
-                _scan(len(platform.cpus), platform.smi_cpu_hotplug),
-                _ospm_status(),
-                [processor(cpu, ejectable=index > 0) for index, cpu in enumerate(platform.cpus)])),
+            register_device(registers),
+            container(platform.cpus, registers, eject, platform.smi_cpu_hotplug, processor)),
         Method("\\_GPE._E02", 0, NotSerialized,
             Call("\\_SB.CPUS.CSCN")),
     ]
+
+
+def generic_event(cpus: Sequence[PossibleCpu], base: int) -> Body:
+    """The registers in memory, and an event device whose CPU event runs the scan."""
+    registers = Registers("\\_SB.PRES", base, in_memory=True)
+    return Scope("\\_SB",
+        register_device(registers),
+        container(cpus, registers, _eject(registers), by_smi=False, processor=always_present_processor),
+        event_device({GedEvent.CPU_HOTPLUG: Call("\\_SB.CPUS.CSCN")}))
+
+
+def container(
+    cpus: Sequence[PossibleCpu], registers: Registers, eject: Node, by_smi: bool,
+    processor: Callable[[PossibleCpu, bool], Node],
+) -> Node:
+    """`processor(cpu, ejectable)` is the object of one possible CPU; the boot CPU, the first, cannot be ejected."""
+    return Device("\\_SB.CPUS",
+        Name("_HID", "ACPI0010"),
+        Name("_CID", EisaId("PNP0A05")),
+        _notify("CTFY", [(cpu.uid, cpu_name(cpu.uid)) for cpu in cpus]),
+        _status(registers),
+        eject,
+        _scan(len(cpus), registers, by_smi),
+        _ospm_status(registers),
+        [processor(cpu, index > 0) for index, cpu in enumerate(cpus)])
 
 
 def cpu_name(uid: int) -> str:
     return f"C{uid:03X}"
 
 
-def registers(base: int) -> Node:
+def register_device(registers: Registers) -> Node:
     """The register window and its two views: single bits in bytes, and whole double words."""
-    return Device(REGISTERS,
+    base, in_memory = registers.base, registers.in_memory
+    return Device(registers.path,
         Name("_HID", EisaId("PNP0A06")),
         Name("_UID", "CPU Hotplug resources"),
         Mutex("CPLK"),
-        Name("_CRS", ResourceTemplate(IO(base, base, 1, MODERN_LENGTH))),
-        OperationRegion("PRST", SystemIO, base, MODERN_LENGTH),
+        Name("_CRS", ResourceTemplate(
+            Memory32Fixed(base, MODERN_LENGTH) if in_memory else IO(base, base, 1, MODERN_LENGTH))),
+        OperationRegion("PRST", SystemMemory if in_memory else SystemIO, base, MODERN_LENGTH),
         Field("PRST", ByteAcc, NoLock, WriteAsZeros,
             Offset(4),
-            ("CPEN", 1), ("CINS", 1), ("CRMV", 1), ("CEJ0", 1), ("CEJF", 1),
+            ("CPEN", 1), ("CINS", 1), ("CRMV", 1), ("CEJ0", 1), ("CEJF", 1), *([("CPRS", 1)] if in_memory else []),
             Offset(5),
             ("CCMD", 8)),
         Field("PRST", DWordAcc, NoLock, Preserve,
@@ -90,12 +128,8 @@ def registers(base: int) -> Node:
             Offset(8),
             ("CDAT", 32)),
         # the first dword of zero turns the legacy bitmap into these registers
-        Method("_INI", 0, Serialized,
+        None if in_memory else Method("_INI", 0, Serialized,
             Store(0, Ref("CSEL"))))
-
-
-def _locked(*statements: Body) -> Body:
-    return [Acquire(LOCK), statements, Release(LOCK)]
 
 
 def _notify(name: str, objects: Sequence[tuple[int, str]]) -> Node:
@@ -104,35 +138,44 @@ def _notify(name: str, objects: Sequence[tuple[int, str]]) -> Node:
         [If(LEqual(Arg0, number), Notify(path, Arg1)) for number, path in objects])
 
 
-def _status() -> Node:
+def _status(registers: Registers) -> Node:
+    """CSTA: present and enabled go together in a slot that may be empty."""
+    enabled = If(LEqual(registers("CPEN"), 1), Store(STA_PRESENT_ENABLED_SHOWN_WORKING, Local0))
+    disabled = If(LEqual(registers("CPRS"), 1), Store(STA_PRESENT_SHOWN_WORKING, Local0))
     return Method("CSTA", 1, Serialized,
-        Acquire(LOCK),
-        Store(Arg0, CSEL),
-        Store(0, Local0),
-        If(LEqual(CPEN, 1),
-            Store(STA_PRESENT_ENABLED_SHOWN_WORKING, Local0)),
-        Release(LOCK),
+        registers.locked(
+            Store(Arg0, registers("CSEL")),
+            Store(0, Local0),
+            disabled if registers.in_memory else None,
+            enabled),
         Return(Local0))
 
 
-def _eject(by_firmware: bool) -> Node:
-    """With unplug negotiated, firmware's SMI handler does the eject after taking the CPU out of SMM."""
-    eject = [Store(1, CEJF), Store(SMI_CPU_HOTPLUG, SMI_COMMAND)] if by_firmware else Store(1, CEJ0)
+def _eject(registers: Registers) -> Node:
     return Method("CEJ0", 1, Serialized,
-        _locked(
-            Store(Arg0, CSEL),
-            eject))
+        registers.locked(
+            Store(Arg0, registers("CSEL")),
+            Store(1, registers("CEJ0"))))
 
 
-def _scan(possible: int, by_smi: bool) -> Node:
+def _eject_by_firmware(registers: Registers) -> Node:
+    """With unplug negotiated, firmware's SMI handler does the eject after taking the CPU out of SMM."""
+    return Method("CEJ0", 1, Serialized,
+        registers.locked(
+            Store(Arg0, registers("CSEL")),
+            Store(1, registers("CEJF")),
+            Store(SMI_CPU_HOTPLUG, SMI_COMMAND)))
+
+
+def _scan(possible: int, registers: Registers, by_smi: bool) -> Node:
     """Visit all pending events: request ejects on the way, announce inserted CPUs behind firmware's SMI.
 
     The search for the next event wraps around, and insert events stay pending until they are announced: an answer
     below the cursor (Local3) means that everything above was seen.
     """
     cursor, more, found, inserted, index, uid = Local3, Local4, Local0, Local1, Local2, Local5
-    return Method("CSCN", 0, Serialized,
-        Acquire(LOCK),
+    CSEL, CCMD, CDAT, CINS, CRMV = (registers(name) for name in ("CSEL", "CCMD", "CDAT", "CINS", "CRMV"))
+    return Method("CSCN", 0, Serialized, registers.locked(
         Name("CNEW", Package(count=MAX_INSERTS_A_PASS)),
         Store(0, cursor),
         Store(1, more),
@@ -168,34 +211,47 @@ def _scan(possible: int, by_smi: bool) -> Node:
                 Store(uid, Debug),
                 Store(uid, CSEL),
                 Store(1, CINS),
-                Increment(index))),
-        Release(LOCK))
+                Increment(index)))))
 
 
-def _ospm_status() -> Node:
+def _ospm_status(registers: Registers) -> Node:
     """_OST of CPU Arg0: source event Arg1, status Arg2; Arg3's details have no register."""
     return Method("COST", 4, Serialized,
-        _locked(
-            Store(Arg0, CSEL),
-            Store(COMMAND_OST_EVENT, CCMD),
-            Store(Arg1, CDAT),
-            Store(COMMAND_OST_STATUS, CCMD),
-            Store(Arg2, CDAT)))
+        registers.locked(
+            Store(Arg0, registers("CSEL")),
+            Store(COMMAND_OST_EVENT, registers("CCMD")),
+            Store(Arg1, registers("CDAT")),
+            Store(COMMAND_OST_STATUS, registers("CCMD")),
+            Store(Arg2, registers("CDAT"))))
 
 
 def processor(cpu: PossibleCpu, ejectable: bool) -> Node:
     """One possible CPU.  `_MAT` always says enabled: `_STA` is what counts."""
     uid = cpu.uid
-    contents = [
+    apic = madt.processor_entry(uid, cpu.apic_id, madt.LocalApicFlag.ENABLED)
+    contents = _cpu_contents(cpu, ejectable, Name("_MAT", Buffer(apic.to_bytes())))
+    if uid <= 0xFF and cpu.apic_id <= madt.MAX_XAPIC_ID:
+        return Processor(cpu_name(uid), uid, 0, 0, contents)
+    return _processor_device(uid, contents)
+
+
+def always_present_processor(cpu: PossibleCpu, ejectable: bool) -> Node:
+    return _processor_device(cpu.uid, _cpu_contents(cpu, ejectable))
+
+
+def _processor_device(uid: int, contents: Body) -> Node:
+    return Device(cpu_name(uid), Name("_HID", "ACPI0007"), Name("_UID", uid), contents)
+
+
+def _cpu_contents(cpu: PossibleCpu, ejectable: bool, interrupt_controller: Body = None) -> Body:
+    uid = cpu.uid
+    return [
         Method("_STA", 0, Serialized, Return(Call("CSTA", uid))),
-        Name("_MAT", Buffer(madt.processor_entry(uid, cpu.apic_id, madt.LocalApicFlag.ENABLED).to_bytes())),
+        interrupt_controller,
         Method("_EJ0", 1, NotSerialized, Call("CEJ0", uid)) if ejectable else None,
         Method("_OST", OST_ARGUMENTS, Serialized, Call("COST", uid, Arg0, Arg1, Arg2)),
         Name("_PXM", cpu.node) if cpu.node is not None else None,
     ]
-    if uid <= 0xFF and cpu.apic_id <= madt.MAX_XAPIC_ID:
-        return Processor(cpu_name(uid), uid, 0, 0, contents)
-    return Device(cpu_name(uid), Name("_HID", "ACPI0007"), Name("_UID", uid), contents)
 
 
 # ---------------------------------------------------------------- legacy interface

@@ -8,7 +8,7 @@ switch the 20 ports behind the registers answer as if nothing were mapped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from emu import log
 from emu.bus import ALL_ONES
@@ -39,6 +39,7 @@ class HotplugWindow(Device):
 
     name = "acpi-cpu-hotplug-window"
     region_size = BITMAP_BYTES
+    saved = ("legacy", "bitmap", "modern")
 
     def __init__(
         self,
@@ -122,15 +123,5 @@ class HotplugWindow(Device):
         else:
             self.switch_to_modern()
 
-    # ------------------------------------------------------------ snapshots
-
-    def save(self) -> dict[str, Any]:
-        """All state as plain data."""
-        return {"legacy": self.legacy, "bitmap": bytes(self.bitmap.bitmap), **self.modern.save()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """The reverse of `save`; ValueError when it was taken with other possible CPUs."""
-        self.modern.load(state)
-        self.bitmap.bitmap[:] = state["bitmap"]
-        self.legacy = state["legacy"]
+    def loaded(self) -> None:
         self.select()

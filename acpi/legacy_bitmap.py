@@ -21,6 +21,7 @@ class LegacyBitmap(Device):
 
     name = "acpi-cpu-hotplug-legacy"
     region_size = BITMAP_BYTES
+    saved = ("bitmap",)
 
     def __init__(self, on_switch: Callable[[], None]) -> None:
         self.on_switch = on_switch

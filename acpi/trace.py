@@ -22,6 +22,7 @@ FLAG_NAMES = {
     Flag.INSERT: "insert pending",
     Flag.REMOVE: "remove pending",
     Flag.FIRMWARE_EJECT: "firmware eject",
+    Flag.PRESENT: "present",
 }
 
 

@@ -76,11 +76,10 @@ class HotplugMachine(RuleBasedStateMachine):
 
     @rule()
     def snapshot(self):
-        before = self.board.window.save(), self.board.pm.save()
+        before = self.board.save()
         restored = self.fresh_board()
-        restored.window.load(before[0])
-        restored.pm.load(before[1])
-        assert (restored.window.save(), restored.pm.save()) == before
+        restored.load(before)
+        assert restored.save() == before
         assert restored.sci.level == self.board.sci.level
         self.board = restored
 
