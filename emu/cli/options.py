@@ -222,9 +222,9 @@ def _enable_kvm(options: Options, value: str) -> None:
 @option("cpu", "model[,+feature][,-feature][,prop=value]", "processor model ('help' lists them)")
 def _cpu(options: Options, value: str) -> None:
     if value in ("help", "?"):
-        from emu.cpu_models import model_names
+        from emu.cpu_models import model_help
 
-        raise EarlyExit("Available CPUs:\n" + "\n".join(f"x86 {name}" for name in model_names()))
+        raise EarlyExit(model_help())
     if not value:
         raise OptionError("-cpu option cannot be empty")
     options.cpu = value

@@ -1,12 +1,13 @@
 """CPU types of the object tree: x86_64-cpu and one class per model, from definition to what CPUID reports.
 
 Order: model definition, globals, properties of -device or device_add, then realize: +f and -f, architectural
-requirements, automatic levels, the engine's filter.  Unlike QEMU a version suffix (-v1) is not known here.
+requirements, automatic levels, the engine's filter.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,12 +15,14 @@ from emu import qom
 from emu.cpu_models import models
 from emu.cpu_models.cpuid import cpuid
 from emu.cpu_models.engine import ACCELERATOR, ENGINE_FEATURES, HYPERVISOR_SIGNATURE, OFF_BY_DEFAULT
-from emu.cpu_models.features import ALIASES, BIT_OF, WORDS, canonical, drop_orphans
+from emu.cpu_models.features import BIT_OF, SPELLINGS, WORDS, canonical, drop_orphans
+from emu.cpu_models.versions import ALIASES, MACHINE_ALIASES, VERSIONS
 from emu.qom import ObjectError, Property, computed
 
 APIC_ID_UNSET = 0xFFFF_FFFF
 ID_UNSET = -1
 TYPE_SUFFIX = "-x86_64-cpu"
+HIGHEST_FAMILY = 0xFF + 0xF  # extended family and family, SDM vol. 2, CPUID leaf 1
 
 
 def warn_on_stderr(message: str) -> None:
@@ -31,7 +34,7 @@ class Feature(Property):
     """A CPUID bit: set members before realize, what the guest sees afterwards."""
 
     def __init__(self, name: str):
-        plain = (name, *ALIASES.get(name, ()))
+        plain = (name, *SPELLINGS.get(name, ()))
         aliases = plain[1:] + tuple(n.replace("-", "_").replace(".", "_") for n in plain if "-" in n or "." in n)
         super().__init__("bool", None, name=name, aliases=aliases)
 
@@ -58,6 +61,17 @@ def _check_vendor(cpu: Any, value: str) -> str:
     if len(value) != 12:
         raise ObjectError(f"Property '{cpu.type_name}.vendor' doesn't take value '{value}'")
     return value
+
+
+def _within(name: str, maximum: int) -> Callable[[Any, int], int]:
+    """A check that a value fits its bits of the CPU's signature."""
+
+    def check(cpu: Any, value: int) -> int:
+        if not 0 <= value <= maximum:
+            raise ObjectError(f"Property {cpu.type_name}.{name} doesn't take value {value} (minimum: 0, maximum: {maximum})")
+        return value
+
+    return check
 
 
 class Cpu(qom.DeviceObject):
@@ -87,9 +101,9 @@ class X86Cpu(Cpu):
     thread_id = Property("int32", ID_UNSET)
 
     vendor = ModelProperty("string", check=_check_vendor)
-    family = ModelProperty("int")
-    model = ModelProperty("int")
-    stepping = ModelProperty("int")
+    family = ModelProperty("int", check=_within("family", HIGHEST_FAMILY))
+    model = ModelProperty("int", check=_within("model", 0xFF))
+    stepping = ModelProperty("int", check=_within("stepping", 0xF))
     model_id = ModelProperty("string")
     level = Property("uint32", None)
     xlevel = Property("uint32", None)
@@ -156,7 +170,7 @@ class X86Cpu(Cpu):
             raise ObjectError(f"{ACCELERATOR} doesn't support requested features")
 
     def _raise_levels(self, wanted: set[str]) -> None:
-        needed = {BIT_OF[name][0].leaf for name in wanted}
+        needed = {word.leaf for word in (BIT_OF[name][0] for name in wanted) if word.is_cpuid}
         if "xsave" in wanted:
             needed.add(0xD)
         if "svm" in wanted:
@@ -183,7 +197,7 @@ class X86Cpu(Cpu):
     # read-only views
     def _words(self, features: frozenset[str]) -> list[dict[str, Any]]:
         listed = []
-        for word in WORDS:
+        for word in reversed([word for word in WORDS if word.is_cpuid]):  # QEMU: the list is in this order
             entry: dict[str, Any] = {"cpuid-register": word.register, "cpuid-input-eax": word.leaf}
             if word.subleaf is not None:
                 entry["cpuid-input-ecx"] = word.subleaf
@@ -246,19 +260,37 @@ class HostX86Cpu(X86Cpu):
         raise ObjectError("CPU model 'host' requires KVM or HVF")
 
 
-def _define(model: models.Model) -> type[X86Cpu]:
-    attributes = {"name": model.name + TYPE_SUFFIX, "model_definition": model, "__module__": __name__,
-                  "__doc__": model.model_id or model.name}  # fmt: skip
-    return type(model.name, (X86Cpu,), attributes)
+def _define(name: str, model: models.Model) -> type[X86Cpu]:
+    attributes = {"name": name + TYPE_SUFFIX, "model_definition": model, "__module__": __name__,
+                  "__doc__": model.model_id or name}  # fmt: skip
+    return type(name, (X86Cpu,), attributes)
 
 
-MODEL_CLASSES: dict[str, type[X86Cpu]] = {"max": MaxX86Cpu, "host": HostX86Cpu, "base": BaseX86Cpu}
-MODEL_CLASSES |= {model.name: _define(model) for model in models.MODELS}
+SPECIAL_CLASSES: dict[str, type[X86Cpu]] = {"max": MaxX86Cpu, "host": HostX86Cpu, "base": BaseX86Cpu}
+MODEL_CLASSES = SPECIAL_CLASSES | {name: _define(name, VERSIONS[ALIASES.get(name, name)])
+                                   for name in sorted((*VERSIONS, *ALIASES), reverse=True)}  # fmt: skip
 
 
 def model_names() -> list[str]:
     """Names that -cpu accepts, in the order of query-cpu-definitions."""
     return list(MODEL_CLASSES)
+
+
+def model_help() -> str:
+    """The text of -cpu help."""
+    lines = [f"x86 {name:<20}  {_describe(name)}" for name in (*sorted(set(MODEL_CLASSES) - set(SPECIAL_CLASSES)), "base", "host", "max")]
+    flags = textwrap.wrap(" ".join(sorted(BIT_OF)), 76, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(["Available CPUs:", *lines, "", "Recognized CPUID flags:", *flags])
+
+
+def _describe(name: str) -> str:
+    if name in MACHINE_ALIASES:
+        return "(alias configured by machine type)"
+    if name in ALIASES:
+        return f"(alias of {ALIASES[name]})"
+    definition = MODEL_CLASSES[name].model_definition
+    words = {"base": "no features enabled", "host": "needs hardware virtualization", "max": "all features that the engine has"}
+    return words.get(name, definition.model_id)
 
 
 def definition_info(name: str) -> dict[str, Any]:
@@ -269,6 +301,6 @@ def definition_info(name: str) -> dict[str, Any]:
     else:
         wanted = drop_orphans(set(cls.model_definition.features - OFF_BY_DEFAULT))
         missing = sorted(wanted - ENGINE_FEATURES, key=_word_and_bit)
-    return {"name": name, "typename": cls.name, "unavailable-features": missing, "static": cls.model_definition.static
-            and cls is BaseX86Cpu, "migration-safe": cls.model_definition.migration_safe and cls is not HostX86Cpu,
-            "deprecated": False}  # fmt: skip
+    alias = {"alias-of": ALIASES[name]} if name in ALIASES else {}
+    return {"name": name, "typename": cls.name, "unavailable-features": missing, **alias, "static": cls is BaseX86Cpu,
+            "migration-safe": cls not in (MaxX86Cpu, HostX86Cpu), "deprecated": False}  # fmt: skip

@@ -1,7 +1,8 @@
 """CPUID feature bits: one table of words, bits named as on QEMU's command line, least significant bit first.
 
-Sources: Intel SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E; VIA Padlock for leaf 0xC0000001.  "-" is a bit
-without a name.  Not here: VMX capability MSRs, Hyper-V and KVM enlightenments, SGX and RTIT leaves.
+Sources: Intel SDM vol. 2A, CPUID, and vol. 4 for the capability MSRs; AMD APM vol. 3, appendix E; VIA Padlock for leaf
+0xC0000001.  "-" is a bit without a name, a word without names is there for listings.
+Not here: VMX capability MSRs, names for Hyper-V, KVM, SGX and RTIT bits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Word:
-    """One CPUID output register that holds feature bits."""
+    """One CPUID output register that holds feature bits; or, with register "MSR", the MSR with number `leaf`."""
 
     leaf: int
     register: str
@@ -23,9 +24,21 @@ class Word:
         """The register's value for a set of feature names."""
         return sum(1 << BIT_OF[name][1] for name in features if BIT_OF[name][0] is self)
 
+    @property
+    def is_cpuid(self) -> bool:
+        return self.register != "MSR"
+
     def describe(self, name: str) -> str:
         """A bit as manuals write it: CPUID.01H:ECX.pcid [bit 17]."""
-        return f"CPUID.{self.leaf:02X}H:{self.register}.{name} [bit {self.names.index(name)}]"
+        where = f"CPUID.{self.leaf:02X}H:{self.register}" if self.is_cpuid else f"MSR({self.leaf:02X}H)"
+        return f"{where}.{name} [bit {self.names.index(name)}]"
+
+
+class XsaveWord(Word):
+    """The components of XCR0, which follow from other features."""
+
+    def bits(self, features: Iterable[str]) -> int:
+        return xsave_components(frozenset(features))
 
 
 def _word(leaf: int, register: str, names: str, subleaf: int | None = None) -> Word:
@@ -67,17 +80,25 @@ WORD_8000_000A_EDX = _word(0x8000_000A, "EDX", """
 WORD_C000_0001_EDX = _word(0xC000_0001, "EDX", """
     - - xstore xstore-en - - xcrypt xcrypt-en   ace2 ace2-en phe phe-en pmm pmm-en""")
 
-WORDS = (WORD_1_EDX, WORD_1_ECX, WORD_6_EAX, WORD_7_0_EBX, WORD_7_0_ECX, WORD_7_0_EDX, WORD_7_1_EAX, WORD_D_1_EAX,
-         WORD_8000_0001_EDX, WORD_8000_0001_ECX, WORD_8000_0007_EDX, WORD_8000_0008_EBX, WORD_8000_000A_EDX,
-         WORD_C000_0001_EDX)  # fmt: skip
+MSR_ARCH_CAPABILITIES = _word(0x10A, "MSR", """
+    rdctl-no ibrs-all rsba skip-l1dfl-vmentry ssb-no mds-no pschange-mc-no tsx-ctrl   taa-no""")
+MSR_CORE_CAPABILITY = _word(0xCF, "MSR", "- - - - - split-lock-detect")
+
+# In the order in which QEMU reports what is missing.
+WORDS = (WORD_1_EDX, WORD_1_ECX, WORD_7_0_EBX, WORD_7_0_ECX, WORD_7_0_EDX, WORD_7_1_EAX,
+         WORD_8000_0001_EDX, WORD_8000_0001_ECX, WORD_8000_0007_EDX, WORD_8000_0008_EBX, WORD_C000_0001_EDX,
+         _word(0x4000_0001, "EAX", ""), _word(0x4000_0001, "EDX", ""), WORD_8000_000A_EDX, WORD_D_1_EAX, WORD_6_EAX,
+         XsaveWord(0xD, "EAX", (), 0), _word(0xD, "EDX", "", 0), _word(0x14, "ECX", "", 0),
+         _word(0x12, "EAX", "", 0), _word(0x12, "EBX", "", 0), _word(0x12, "EAX", "", 1),
+         _word(0xD, "ECX", "", 1), _word(0xD, "EDX", "", 1), MSR_ARCH_CAPABILITIES, MSR_CORE_CAPABILITY)  # fmt: skip
 
 BIT_OF: dict[str, tuple[Word, int]] = {
     name: (word, bit) for word in WORDS for bit, name in enumerate(word.names) if name != "-"
 }  # fmt: skip
 
 # Older and alternative spellings; underscores are dashes everywhere.
-ALIASES = {"pni": ("sse3",), "pclmulqdq": ("pclmuldq",), "sse4.1": ("sse4-1",), "sse4.2": ("sse4-2",), "nx": ("xd",),
-           "lm": ("i64",), "fxsr-opt": ("ffxsr",)}  # fmt: skip
+SPELLINGS = {"pni": ("sse3",), "pclmulqdq": ("pclmuldq",), "sse4.1": ("sse4-1",), "sse4.2": ("sse4-2",), "nx": ("xd",),
+             "lm": ("i64",), "fxsr-opt": ("ffxsr",)}  # fmt: skip
 
 # AMD repeats these bits of CPUID.01H:EDX in CPUID.80000001H:EDX (APM vol. 3, E.4.2).
 AMD_ALIAS_BITS = 0x0183_F3FF
@@ -89,13 +110,15 @@ REQUIRES = {
     "fma4": "avx", "xop": "avx", "npt": "svm", "nrip-save": "svm", "vgif": "svm", "svme-addr-chk": "svm",
     "lbrv": "svm", "tsc-scale": "svm", "vmcb-clean": "svm", "flushbyasid": "svm", "decodeassists": "svm",
     "pause-filter": "svm", "pfthreshold": "svm", "avic": "svm", "v-vmsave-vmload": "svm", "svm-lock": "svm",
+    **{name: "arch-capabilities" for name in MSR_ARCH_CAPABILITIES.names},
+    "split-lock-detect": "core-capability",
 }  # fmt: skip
 
 
 def canonical(name: str) -> str:
     """The table's spelling of a feature name a user wrote, or the name itself when it is none."""
     dashed = name.replace("_", "-")
-    return next((real for real, others in ALIASES.items() if dashed in others), dashed)
+    return next((real for real, others in SPELLINGS.items() if dashed in others), dashed)
 
 
 def drop_orphans(features: set[str]) -> set[str]:

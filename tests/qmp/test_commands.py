@@ -235,7 +235,7 @@ def test_sparse_topology_shows_die_ids():
 
 def test_cpu_definitions_name_types(client):
     definitions = client.execute("query-cpu-definitions")
-    assert [entry["name"] for entry in definitions[:4]] == ["max", "host", "base", "qemu64"]
+    assert [entry["name"] for entry in definitions[:5]] == ["max", "host", "base", "qemu64-v1", "qemu64"]
     assert all(entry["typename"] == entry["name"] + "-x86_64-cpu" for entry in definitions)
 
 

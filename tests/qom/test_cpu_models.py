@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from emu import qom
-from emu.cpu_models import ENGINE_FEATURES, CpuConfig, Global, model_names, parse_cpu_option
+from emu.cpu_models import ENGINE_FEATURES, CpuConfig, Global, model_help, model_names, parse_cpu_option
 from emu.cpu_models.cpu import MODEL_CLASSES, definition_info
 from emu.cpu_models.features import BIT_OF
 from emu.qom import ObjectError
@@ -133,6 +135,61 @@ def test_definitions_list_what_the_engine_lacks():
     assert definition_info("host")["unavailable-features"] == ["kvm"]
     assert definition_info("base") == {"name": "base", "typename": "base-x86_64-cpu", "unavailable-features": [],
                                        "static": True, "migration-safe": True, "deprecated": False}  # fmt: skip
+
+
+def test_an_alias_says_what_it_stands_for():
+    assert definition_info("Haswell")["alias-of"] == "Haswell-v1"
+    assert definition_info("Haswell-noTSX")["alias-of"] == "Haswell-v2"
+    assert "alias-of" not in definition_info("Haswell-v2")
+
+
+def test_a_later_version_differs_from_the_one_before_it():
+    first, second = (make(f"Haswell-v{number}", offered=frozenset(BIT_OF)) for number in (1, 2))
+    assert first.features - second.features == {"hle", "rtm"}
+    assert (first.stepping, second.stepping) == (4, 1)
+    assert second.type_name == "Haswell-v2-x86_64-cpu"
+
+
+def test_a_version_that_does_not_exist_is_refused():
+    with pytest.raises(ObjectError, match="unable to find CPU model 'Haswell-v9'"):
+        parse_cpu_option("Haswell-v9")
+
+
+# Warnings of QEMU 7.2 for what its TCG lacks, in its order.
+ICELAKE_ON_TCG = """
+CPUID.01H:ECX.pcid [bit 17]            CPUID.01H:ECX.x2apic [bit 21]           CPUID.01H:ECX.tsc-deadline [bit 24]
+CPUID.07H:EBX.invpcid [bit 10]         CPUID.07H:EBX.avx512f [bit 16]          CPUID.07H:EBX.avx512dq [bit 17]
+CPUID.07H:EBX.rdseed [bit 18]          CPUID.07H:EBX.avx512cd [bit 28]         CPUID.07H:EBX.avx512bw [bit 30]
+CPUID.07H:EBX.avx512vl [bit 31]        CPUID.07H:ECX.avx512vbmi [bit 1]        CPUID.07H:ECX.avx512vbmi2 [bit 6]
+CPUID.07H:ECX.gfni [bit 8]             CPUID.07H:ECX.vpclmulqdq [bit 10]       CPUID.07H:ECX.avx512vnni [bit 11]
+CPUID.07H:ECX.avx512bitalg [bit 12]    CPUID.07H:ECX.avx512-vpopcntdq [bit 14] CPUID.07H:EDX.spec-ctrl [bit 26]
+CPUID.07H:EDX.arch-capabilities [bit 29] CPUID.07H:EDX.ssbd [bit 31]           CPUID.80000001H:ECX.3dnowprefetch [bit 8]
+CPUID.80000008H:EBX.wbnoinvd [bit 9]   CPUID.0DH:EAX.xsavec [bit 1]            MSR(10AH).rdctl-no [bit 0]
+MSR(10AH).ibrs-all [bit 1]             MSR(10AH).skip-l1dfl-vmentry [bit 3]    MSR(10AH).mds-no [bit 5]
+MSR(10AH).pschange-mc-no [bit 6]       MSR(10AH).taa-no [bit 8]"""
+
+
+def test_each_missing_feature_is_a_warning_in_qemus_order():
+    expected = re.findall(r"\S+ \[bit \d+\]", ICELAKE_ON_TCG)
+    missing = {where.rpartition(".")[2].split()[0] for where in expected}
+    warnings = []
+    make("Icelake-Server-v3", offered=frozenset(BIT_OF) - missing, warn=warnings.append)
+    assert warnings == [f"TCG doesn't support requested feature: {where}" for where in expected]
+
+
+def test_enforce_warns_and_refuses():
+    warnings = []
+    with pytest.raises(ObjectError, match="^TCG doesn't support requested features$"):
+        make("Haswell,enforce", warn=warnings.append)
+    assert "TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]" in warnings
+
+
+def test_help_lists_aliases_versions_and_flags():
+    lines = model_help().splitlines()
+    assert lines[:2] == ["Available CPUs:", "x86 486                   (alias configured by machine type)"]
+    assert "x86 Broadwell-IBRS        (alias of Broadwell-v3)" in lines
+    assert "x86 Broadwell-v2          Intel Core Processor (Broadwell, no TSX)" in lines
+    assert "Recognized CPUID flags:" in lines and any(" x2apic " in line for line in lines)
 
 
 def test_cpu_types_descend_from_device():

@@ -35,6 +35,8 @@ def features_in(recording) -> set[str]:
     """Names of the feature bits that are set in a recording."""
     names = set()
     for name, (word, bit) in BIT_OF.items():
+        if not word.is_cpuid:
+            continue
         values = recording.get((word.leaf, word.subleaf or 0), (0, 0, 0, 0))
         if values[("EAX", "EBX", "ECX", "EDX").index(word.register)] >> bit & 1:
             names.add(name)

@@ -10,6 +10,7 @@ from emu.cpu_models.cpu import MODEL_CLASSES, X86Cpu
 from emu.cpu_models.engine import ENGINE_FEATURES, OFF_BY_DEFAULT
 from emu.cpu_models.expansion import PUBLISHED_ALIASES, expand
 from emu.cpu_models.features import BIT_OF
+from emu.cpu_models.versions import ALIASES
 from emu.qom import ObjectError
 
 RECORDED_FILE = Path(__file__).with_name("recorded_expansion.txt")
@@ -21,7 +22,14 @@ def true_bits(props) -> set[str]:
 
 
 def test_every_model_is_recorded():
-    assert {model for model, *_ in LINES} == set(MODEL_CLASSES) - {"max", "host"}
+    assert {model for model, *_ in LINES} == set(MODEL_CLASSES) - {"max", "host", *ALIASES}
+
+
+@pytest.mark.parametrize("alias, version", [("Haswell", "Haswell-v1"), ("Haswell-noTSX", "Haswell-v2"), ("EPYC-IBPB", "EPYC-v2"),
+                                            ("Skylake-Server-noTSX-IBRS", "Skylake-Server-v3")])  # fmt: skip
+def test_a_name_without_a_number_stands_for_a_version(alias, version):
+    assert ALIASES[alias] == version
+    assert expand("static", alias) == expand("static", version)
 
 
 @pytest.mark.parametrize("model, identity, model_id, bits", LINES, ids=[line[0] for line in LINES])
