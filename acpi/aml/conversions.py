@@ -6,34 +6,33 @@ Where the specification leaves room, this is what ACPICA does, since firmware is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import AmlError
-from .values import Package, described, type_of
+from .values import Package, Reference, described, type_of
 
 _HEX = re.compile(r"\s*(?:0[xX])?0*([0-9a-fA-F]*)")
 _NUMBER = re.compile(r"\s*(?:0[xX]0*([0-9a-fA-F]*)|0*([0-9]*))")
 
 
-def _wrong(value: Any, wanted: str) -> AmlError:
+class IsReference(Exception):
+    """A value has to be looked up first."""
+
+
+def _wrong(value: Any, wanted: str) -> Exception:
+    if isinstance(value, Reference):
+        return IsReference()
     kind = type_of(value).name.replace("_", " ").lower()
     return AmlError(f"{described(value)} ({kind}) where {wanted} is needed")
 
 
-@dataclass(frozen=True)
 class Conversions:
     """For integers of 32 or 64 bits."""
 
-    bits: int
-
-    @property
-    def bytes(self) -> int:
-        return self.bits // 8
-
-    @property
-    def mask(self) -> int:
-        return (1 << self.bits) - 1
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        self.bytes = bits // 8
+        self.mask = (1 << bits) - 1
 
     # ------------------------------------------------------------ implicit
 
@@ -80,11 +79,6 @@ class Conversions:
         if isinstance(value, (int, str, bytearray)):
             return value
         raise _wrong(value, "an integer, string or buffer")
-
-    def to_any(self, value: Any) -> Any:
-        if value is None:
-            raise AmlError("an operand has no value")
-        return value
 
     def like(self, model: Any, value: Any) -> Any:
         """`value` as the type that `model` has."""

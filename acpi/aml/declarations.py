@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import Steps, gives, runs
+from .dispatch import Steps, data, gives, integer, runs
 from .errors import AmlError
 from .names import absolute
 from .objects import AccessType
 from .parser import ARGUMENT_COUNT, FieldEntry, Term
 from .references import Unresolved
-from .statements import integer
 from .values import (
     BufferField,
     Container,
@@ -153,7 +152,7 @@ def _container(ev: Evaluator, term: Term, frame: Frame) -> Steps:
 
 def _inside(ev: Evaluator, term: Term, node: Node, frame: Frame) -> Steps:
     yield from ev.block(
-        term.body, Frame(node.path, frame.run, frame.method, frame.depth, frame.args, frame.locals, frame.created)
+        term.body, Frame(frame.run, node.path, frame.method, frame.depth, frame.args, frame.locals, frame.created)
     )
 
 
@@ -250,7 +249,7 @@ def _create_field(ev: Evaluator, term: Term, frame: Frame) -> Steps:
 
 
 def _buffer_field(ev: Evaluator, source: Term, bit: int, bits: int, name: str, frame: Frame) -> Steps:
-    buffer = yield from ev.plain((yield from ev.value(source, frame)), frame)
+    buffer = yield from data(ev, source, frame)
     if not isinstance(buffer, bytearray):
         raise AmlError(f"field {name} of what is no buffer")
     if not 0 < bits <= 8 * len(buffer) - bit:

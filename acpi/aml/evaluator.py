@@ -16,12 +16,13 @@ from typing import Any, Protocol
 
 from .conversions import Conversions
 from .declarations import OBJECTS
-from .dispatch import HANDLERS, Steps
+from .dispatch import HANDLERS, Steps, runs
 from .errors import AmlError
 from .names import Path, shown
 from .namespace import Namespace
 from .objects import RegionSpace
 from .operators import COMPARE  # noqa: F401 (that module fills HANDLERS)
+from .opcodes import BY_NAME
 from .parser import Declarations, ParsedTable, Term, parse
 from .references import Unresolved, dereference, resolve
 from .regions import read_buffer_field, read_field
@@ -48,6 +49,7 @@ class Run:
     def __init__(self, steps: Callable[[Run], Steps]) -> None:
         self.result: Any = None
         self.done = False
+        self.quiet = False  # whether nobody looks at statements
         self._steps = steps(self)
 
     def __iter__(self) -> Iterator[Step]:
@@ -65,6 +67,7 @@ class Run:
 
     def finish(self) -> Any:
         """Run the rest; the result.  Raises AmlError if it waits for what nobody can give it now."""
+        self.quiet = True
         for step in self:
             if isinstance(step, Waiting):
                 raise AmlError(f"{step}, which nobody will free")
@@ -114,7 +117,7 @@ class Evaluator:
         self._known = Declarations(parsed.declarations.arities)
         if first:
             self.convert = Conversions(parsed.integer_bits)
-        Run(lambda run: self.block(parsed.terms, Frame((), run))).finish()
+        Run(lambda run: self.block(parsed.terms, Frame(run))).finish()
 
     # ------------------------------------------------------------ the caller's side
 
@@ -131,7 +134,7 @@ class Evaluator:
         given = [_from_host(value) for value in args]
 
         def start(run: Run) -> Steps:
-            frame = Frame((), run)
+            frame = Frame(run)
             if isinstance(node.object, Method) or callable(node.object):
                 result = yield from self.call(node, given, frame)
             else:
@@ -175,18 +178,16 @@ class Evaluator:
 
     def value(self, term: Term, frame: Frame) -> Steps:
         """What a term is worth."""
-        handler = HANDLERS.get(term.op.name)
-        if handler is None:
-            raise AmlError(f"{term.op.name} (opcode {term.op.code:02X}h) is not supported by this evaluator")
-        return handler(self, term, frame)
+        return HANDLERS[term.op.name](self, term, frame)
 
     def block(self, terms: list[Term], frame: Frame) -> Steps:
         """Statements in their order.  Errors get the place of the innermost one."""
-        where = frame.where
+        where, run = frame.where, frame.run
         for term in terms:
-            yield Statement(where, term)
+            if not run.quiet:
+                yield Statement(where, term)
             try:
-                yield from self.value(term, frame)
+                yield from HANDLERS[term.op.name](self, term, frame)
             except AmlError as error:
                 raise error.located(f"{where}, offset {term.at:#x}") from error.__cause__
 
@@ -199,7 +200,7 @@ class Evaluator:
             raise AmlError(f"{node} takes {method.arguments} arguments, got {len(args)}")
         if frame.depth >= self.max_depth:
             raise AmlError(f"{node} is called {self.max_depth} calls deep")
-        inner = Frame(node.path, frame.run, node, frame.depth + 1, args + [None] * (7 - len(args)))
+        inner = Frame(frame.run, node.path, node, frame.depth + 1, args + [None] * (7 - len(args)))
         if method.mutex:
             yield from acquire(self, method.mutex, str(node), inner)
         try:
@@ -236,7 +237,7 @@ class Evaluator:
             lazy = node.object
             node.object = None  # a declaration that needs itself finds nothing
             make = OBJECTS.get(lazy.term.op.name)
-            inner = Frame(lazy.scope, frame.run, depth=frame.depth)
+            inner = Frame(frame.run, lazy.scope, depth=frame.depth)
             node.object = yield from (make(self, lazy.term, inner) if make else self.value(lazy.term, inner))
         return node.object
 
@@ -275,6 +276,12 @@ class Evaluator:
     def say(self, value: Any, frame: Frame) -> Step:
         self.debug.append(copied(value))
         return DebugOutput(frame.where, value)
+
+
+@runs(*(BY_NAME.keys() - HANDLERS.keys()))
+def _unsupported(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    raise AmlError(f"{term.op.name} (opcode {term.op.code:02X}h) is nothing that this evaluator runs")
+    yield
 
 
 def _from_host(value: Any) -> Any:

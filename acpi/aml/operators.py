@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .conversions import Conversions
-from .dispatch import HANDLERS, Steps, runs
+from .dispatch import COMPUTERS, HANDLERS, Compute, Steps, compute, data, integer, runs
 from .errors import AmlError
 from .parser import Term
 from .references import Unresolved, resolve, store
 from .resources import SMALL_END_TAG
-from .statements import integer
 from .values import Frame
 
 if TYPE_CHECKING:
@@ -37,15 +36,28 @@ def operator(name: str, operands: str) -> Callable[[Callable[..., Any]], Callabl
         def handler(ev: Evaluator, term: Term, frame: Frame) -> Steps:
             values = []
             for operand, convert in zip(term.args, converters):
-                value = yield from ev.value(operand, frame)
-                values.append(convert(ev.convert, (yield from ev.plain(value, frame))))
+                values.append(convert(ev.convert, (yield from data(ev, operand, frame))))
             result = function(ev.convert, *values)
             if isinstance(result, int):
                 result &= ev.convert.mask
-            for target in term.args[len(converters) :]:
+            for target in term.args[len(values) :]:
                 yield from store(ev, target, result, frame)
             return result
 
+        def computer(term: Term) -> Compute | None:
+            computed = [compute(operand) for operand in term.args[: len(converters)]]
+            if None in computed or any(term.args[len(converters) :]):
+                return None
+            operands = list(zip(computed, converters))
+
+            def result(ev: Evaluator, frame: Frame) -> Any:
+                c = ev.convert
+                value = function(c, *[convert(c, operand(ev, frame)) for operand, convert in operands])  # type: ignore[misc]
+                return value & c.mask if isinstance(value, int) else value
+
+            return result
+
+        COMPUTERS[name] = computer
         HANDLERS[name] = handler
         return function
 
@@ -164,7 +176,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 def compare(c: Conversions, how: str, a: Data, b: Data) -> bool:
     """The second operand is made the type of the first; strings and buffers compare byte by byte."""
-    return COMPARE[how](c.to_integer(a) if isinstance(a, int) else a, c.like(a, b))
+    return COMPARE[how](a, b if isinstance(a, int) and isinstance(b, int) else c.like(a, b))
 
 
 for _name in COMPARE:
@@ -187,10 +199,10 @@ def _match(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     for test in (first_test, second_test):
         if test >= len(MATCHES):
             raise AmlError(f"Match has no test {test}")
-    elements = ev.convert.to_package((yield from ev.plain((yield from ev.value(source, frame)), frame)))
+    elements = ev.convert.to_package((yield from data(ev, source, frame)))
     values = []
     for each in (first, second):
-        values.append(ev.convert.to_data((yield from ev.plain((yield from ev.value(each, frame)), frame))))
+        values.append(ev.convert.to_data((yield from data(ev, each, frame))))
     begin = yield from integer(ev, start, frame)
     for number in range(begin, len(elements)):
         element = elements[number]

@@ -48,12 +48,13 @@ class FieldEntry:
 class Term:
     """An opcode with its operands.  `at` is its offset in the table; `body` the list of a package."""
 
-    __slots__ = ("_body", "args", "at", "op", "otherwise")
+    __slots__ = ("_body", "args", "at", "compute", "op", "otherwise")
 
     def __init__(self, op: Opcode, args: tuple[Any, ...], at: int, body: Any = None) -> None:
         self.op, self.args, self.at = op, args, at
         self._body = body
         self.otherwise: Term | None = None  # the Else of an If
+        self.compute: Any = None  # what dispatch.py knows about running it
 
     @property
     def body(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import Steps, gives, runs
+from .dispatch import Steps, data, gives, raw, runs
 from .errors import AmlError
 from .names import Path, short
 from .parser import Term
@@ -131,8 +131,8 @@ def _index(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     home = None
     if source.op.name == "NameString" or source.op.name in SLOTS:
         home = yield from place(ev, source, frame)
-    container = yield from ev.plain((yield from ev.value(source, frame)), frame)
-    at = ev.convert.to_integer((yield from ev.plain((yield from ev.value(number, frame)), frame)))
+    container = yield from data(ev, source, frame)
+    at = ev.convert.to_integer((yield from data(ev, number, frame)))
     if not isinstance(container, (Package, bytearray, str)):
         raise AmlError("Index of what is no package, buffer or string")
     if at >= len(container):
@@ -207,14 +207,15 @@ def _size_of(ev: Evaluator, term: Term, frame: Frame) -> Steps:
 
 @runs("Store")
 def _store(ev: Evaluator, term: Term, frame: Frame) -> Steps:
-    value = yield from ev.value(term.args[0], frame)
-    yield from store(ev, term.args[1], value, frame)
+    source, target = term.args
+    value = yield from raw(ev, source, frame)
+    yield from store(ev, target, value, frame)
     return value
 
 
 @runs("CopyObject")
 def _copy_object(ev: Evaluator, term: Term, frame: Frame) -> Steps:
-    value = yield from ev.plain((yield from ev.value(term.args[0], frame)), frame)
+    value = yield from data(ev, term.args[0], frame)
     target = term.args[1]
     if target.op.name != "NameString":
         yield from store(ev, target, value, frame)

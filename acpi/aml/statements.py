@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import Steps, gives, runs
+from .dispatch import Steps, gives, integer, runs
 from .errors import AmlError, Fatal
 from .parser import Term
 from .references import node_of
@@ -109,14 +109,6 @@ def _timer(ev: Evaluator, term: Term, frame: Frame) -> int:
 def _fatal(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     kind, code, argument = term.args
     raise Fatal(kind, code, (yield from integer(ev, argument, frame)))
-
-
-def integer(ev: Evaluator, term: Term, frame: Frame) -> Steps:
-    """The value of a term, as an integer."""
-    value = yield from ev.value(term, frame)
-    if isinstance(value, int):
-        return value
-    return ev.convert.to_integer((yield from ev.plain(value, frame)))
 
 
 # ---------------------------------------------------------------- mutexes and events

@@ -171,10 +171,10 @@ class ElementReference(Reference):
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """A method that runs, or the top of a table."""
+    """A method that runs, or the top of a table; `run` is the evaluation that it is part of."""
 
-    scope: Path
-    run: object = None
+    run: Any
+    scope: Path = ()
     method: Node | None = None
     depth: int = 0
     args: list[Any] = field(default_factory=list)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from acpi.aml import Table
+from acpi.aml.evaluator import Evaluator
 from acpi.cpu_hotplug import CpuHotplug
 from acpi.cpu_hotplug_aml import generic_event
 from acpi.dsdt import dsdt
-from acpi.ged import VIRT_CPU_HOTPLUG_BASE, VIRT_GED_BASE, GedEvent, GenericEventDevice
+from acpi.ged import VIRT_CPU_HOTPLUG_BASE, VIRT_GED_BASE, VIRT_GED_GSI, GedEvent, GenericEventDevice
 from acpi.hotplug_window import HotplugWindow
 from acpi.platform import ICH9, PIIX4, ChipsetInfo, MemoryRange, Platform, PossibleCpu, Window
 from acpi.pm import APM_BASE, ICH9_PM, PIIX4_GPE_BASE, PIIX4_PM, AcpiPm, GpeEvent
@@ -22,8 +24,6 @@ from acpi.tables import Oem, with_header
 from emu.bus import AddressSpace
 from emu.clock import ManualClock
 from emu.irq import Irq
-
-from tests.acpi.aml_guest import AmlGuest
 
 CHIPSETS = {"piix4": PIIX4, "ich9": ICH9}
 MIB = 1 << 20
@@ -114,11 +114,14 @@ class GpeRegisters(HotplugRegisters):
         self.acknowledge_gpe()
         return due
 
-    def aml_guest(self) -> AmlGuest:
-        """An OS that has loaded this board's DSDT and evaluated _INI."""
-        guest = AmlGuest(dsdt(platform(self.chipset, len(self.arch_ids))), self.io)
-        guest.call("\\_SB.PCI0.PRES._INI")
-        return guest
+    handler, handler_arguments = "\\_GPE._E02", ()
+    lock = "\\_SB.PCI0.PRES.CPLK"
+
+    def ospm(self) -> Evaluator:
+        """The part of an OS that has loaded this board's DSDT and evaluated _INI."""
+        evaluator = Evaluator(chipset_dsdt(self.chipset, len(self.arch_ids)), io=self.io)
+        evaluator.run("\\_SB.PCI0.PRES._INI")
+        return evaluator
 
 
 @dataclass
@@ -133,7 +136,6 @@ class Board(GpeRegisters):
     ejected: list[int] = field(default_factory=list)
     osts: list[tuple[int, int, int]] = field(default_factory=list)
     shutdowns: int = 0
-    handler = "\\_GPE._E02"
 
     def __post_init__(self) -> None:
         self.io = AddressSpace("io", 1 << 16)
@@ -193,7 +195,8 @@ class GedBoard(HotplugRegisters):
     interrupts: int = 0
     base: int = VIRT_CPU_HOTPLUG_BASE
     always = 1 << 5
-    handler = "\\_SB.GED._EVT"
+    handler, handler_arguments = "\\_SB.GED._EVT", (VIRT_GED_GSI,)
+    lock = "\\_SB.PRES.CPLK"
 
     def __post_init__(self) -> None:
         self.io = AddressSpace("memory", 1 << 52)
@@ -236,10 +239,16 @@ class GedBoard(HotplugRegisters):
         self.block.load(state["block"])
         self.ged.load(state["ged"])
 
-    def aml_guest(self) -> AmlGuest:
-        return AmlGuest(ged_dsdt(len(self.arch_ids)), self.io)
+    def ospm(self) -> Evaluator:
+        return Evaluator(ged_dsdt(len(self.arch_ids)), memory=self.io)
 
 
+@cache
+def chipset_dsdt(chipset: ChipsetInfo, possible: int) -> bytes:
+    return dsdt(platform(chipset, possible))
+
+
+@cache
 def ged_dsdt(possible: int) -> bytes:
     """A DSDT with nothing but hot-plug, for the Generic Event Device."""
     cpus = [PossibleCpu(n, n) for n in range(possible)]

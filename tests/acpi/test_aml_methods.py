@@ -7,7 +7,7 @@ import pytest
 from acpi.cpu_hotplug import Flag
 from acpi.dsdt import dsdt
 from acpi.platform import ICH9
-from tests.acpi.aml_guest import AmlGuest
+from acpi.aml.evaluator import Evaluator
 from tests.acpi.boards import Board, platform
 from emu.bus import AddressSpace
 
@@ -30,86 +30,86 @@ class Recorder:
         self.writes.append((offset, value))
 
 
-def legacy_guest(board: Board) -> AmlGuest:
-    return AmlGuest(dsdt(platform(board.chipset, 4, legacy_cpu_hotplug=True)), board.io)
+def legacy_guest(board: Board) -> Evaluator:
+    return Evaluator(dsdt(platform(board.chipset, 4, legacy_cpu_hotplug=True)), io=board.io)
 
 
 def test_the_legacy_scan_announces_new_bits_once(board):
     guest = legacy_guest(board)
     board.window.plugged(1)
     board.window.plugged(3)
-    guest.call("\\_GPE._E02")
-    assert guest.take_notifications() == [("CP01", DEVICE_CHECK), ("CP03", DEVICE_CHECK)]
-    guest.call("\\_GPE._E02")
+    guest.run("\\_GPE._E02")
+    assert guest.take_notifications() == [("\\_SB.CP01", DEVICE_CHECK), ("\\_SB.CP03", DEVICE_CHECK)]
+    guest.run("\\_GPE._E02")
     assert guest.take_notifications() == []
 
 
 def test_legacy_status_and_apic_entry_follow_the_scan(board):
     guest = legacy_guest(board)
-    assert (guest.call("\\_SB.CP00._STA"), guest.call("\\_SB.CP02._STA")) == (0xF, 0)
-    assert guest.call("\\_SB.CP02._MAT") == bytes.fromhex("0008020200000000")
+    assert (guest.run("\\_SB.CP00._STA"), guest.run("\\_SB.CP02._STA")) == (0xF, 0)
+    assert guest.run("\\_SB.CP02._MAT") == bytes.fromhex("0008020200000000")
     board.window.plugged(2)
-    guest.call("\\_GPE._E02")
-    assert guest.call("\\_SB.CP02._STA") == 0xF
-    assert guest.call("\\_SB.CP02._MAT") == bytes.fromhex("0008020201000000")
+    guest.run("\\_GPE._E02")
+    assert guest.run("\\_SB.CP02._STA") == 0xF
+    assert guest.run("\\_SB.CP02._MAT") == bytes.fromhex("0008020201000000")
 
 
 def test_the_legacy_dsdt_never_switches(board):
-    legacy_guest(board).call("\\_GPE._E02")
+    legacy_guest(board).run("\\_GPE._E02")
     assert board.window.legacy
 
 
 def test_processor_objects_carry_their_apic_entry_as_enabled(board):
-    guest = board.aml_guest()
-    assert guest.call("\\_SB.CPUS.C003._MAT") == bytes.fromhex("0008030301000000")
+    guest = board.ospm()
+    assert guest.run("\\_SB.CPUS.C003._MAT") == bytes.fromhex("0008030301000000")
 
 
 def test_firmware_sees_inserts_before_they_are_announced():
     board = Board(ICH9, [0, 1, 2, 3], legacy=False)
     events = []
-    guest = AmlGuest(dsdt(platform(ICH9, 4, smi_cpu_hotplug=True, smi_cpu_hotunplug=True)), board.io)
+    guest = Evaluator(dsdt(platform(ICH9, 4, smi_cpu_hotplug=True, smi_cpu_hotunplug=True)), io=board.io)
     board.pm.on_smi = lambda command: events.append((command, list(guest.notifications)))
     board.window.plugged(1)
-    guest.call("\\_GPE._E02")
+    guest.run("\\_GPE._E02")
     assert events == [(SMI_CPU_HOTPLUG, [])]
-    assert guest.take_notifications() == [("C001", DEVICE_CHECK)]
+    assert guest.take_notifications() == [("\\_SB.CPUS.C001", DEVICE_CHECK)]
 
 
 def test_a_scan_without_inserts_raises_no_smi():
     board = Board(ICH9, [0, 1], legacy=False)
-    guest = AmlGuest(dsdt(platform(ICH9, 2, smi_cpu_hotplug=True)), board.io)
+    guest = Evaluator(dsdt(platform(ICH9, 2, smi_cpu_hotplug=True)), io=board.io)
     board.window.plugged(1, hotplugged=False)
     board.window.unplug_requested(1)
     seen: list[int] = []
     board.pm.on_smi = seen.append
-    guest.call("\\_GPE._E02")
-    assert (guest.take_notifications(), seen) == ([("C001", EJECT_REQUEST)], [])
+    guest.run("\\_GPE._E02")
+    assert (guest.take_notifications(), seen) == ([("\\_SB.CPUS.C001", EJECT_REQUEST)], [])
 
 
 def test_a_firmware_eject_hands_the_cpu_over_and_raises_an_smi():
     board = Board(ICH9, [0, 1], legacy=False)
-    guest = AmlGuest(dsdt(platform(ICH9, 2, smi_cpu_hotplug=True, smi_cpu_hotunplug=True)), board.io)
+    guest = Evaluator(dsdt(platform(ICH9, 2, smi_cpu_hotplug=True, smi_cpu_hotunplug=True)), io=board.io)
     board.window.plugged(1, hotplugged=False)
     seen: list[int] = []
     board.pm.on_smi = seen.append
-    guest.call("\\_SB.CPUS.C001._EJ0", 1)
+    guest.run("\\_SB.CPUS.C001._EJ0", 1)
     assert (seen, board.ejected) == ([SMI_CPU_HOTPLUG], [])
     assert board.read(4) == Flag.ENABLED | Flag.FIRMWARE_EJECT
 
 
 @pytest.mark.parametrize(("routing", "status"), [(0x0B, 0xB), (0x80, 0x9), (0x8B, 0x9)])
 def test_a_link_is_enabled_unless_the_top_bit_says_no(board, routing, status):
-    assert board.aml_guest().call("\\_SB.IQST", routing) == status
+    assert board.ospm().run("\\_SB.IQST", routing) == status
 
 
 def test_a_link_reports_its_routed_interrupt(board):
-    template = board.aml_guest().call("\\_SB.IQCR", 0x0A)
+    template = board.ospm().run("\\_SB.IQCR", 0x0A)
     assert template == bytes.fromhex("89060009010a0000007900")
 
 
 def test_pci_routing_has_an_entry_for_every_slot_and_pin(board):
-    guest = board.aml_guest()
-    routes = guest.call("\\_SB.PCI0._PRT")
+    guest = board.ospm()
+    routes = guest.run("\\_SB.PCI0._PRT")
     assert [(e[0], e[1]) for e in routes] == [(s << 16 | 0xFFFF, p) for s in range(32) for p in range(4)]
 
 
@@ -126,17 +126,17 @@ def test_pci_routing_has_an_entry_for_every_slot_and_pin(board):
     ],
 )
 def test_q35_routes_letters_by_slot(slot, pin, link):
-    guest = Board(ICH9, [0]).aml_guest()
-    assert guest.call("\\_SB.PCI0._PRT")[4 * slot + pin][2] == link
-    guest.call("\\_PIC", 1)
-    assert guest.call("\\_SB.PCI0._PRT")[4 * slot + pin][2] == link.replace("LNK", "GSI")
+    guest = Board(ICH9, [0]).ospm()
+    assert guest.run("\\_SB.PCI0._PRT")[4 * slot + pin][2] == f"\\_SB.{link}"
+    guest.run("\\_PIC", 1)
+    assert guest.run("\\_SB.PCI0._PRT")[4 * slot + pin][2] == f"\\_SB.{link}".replace("LNK", "GSI")
 
 
 @pytest.mark.parametrize(("slot", "pin", "link"), [(0, 0, "LNKD"), (1, 0, "LNKS"), (1, 1, "LNKB"), (3, 0, "LNKC")])
 def test_pc_rotates_four_links(slot, pin, link):
     from acpi.platform import PIIX4
 
-    assert Board(PIIX4, [0]).aml_guest().call("\\_SB.PCI0._PRT")[4 * slot + pin][2] == link
+    assert Board(PIIX4, [0]).ospm().run("\\_SB.PCI0._PRT")[4 * slot + pin][2] == f"\\_SB.{link}"
 
 
 def test_pci_hotplug_announces_inserts_and_ejects():
@@ -144,8 +144,8 @@ def test_pci_hotplug_announces_inserts_and_ejects():
 
     io, ports = AddressSpace("io", 1 << 16), Recorder({0: 1 << 3, 4: 1 << 5})
     io.map(PIIX4.pci_hotplug_base, 0x18, ports)
-    guest = AmlGuest(dsdt(platform(PIIX4, pci_hotplug=True)), io)
-    guest.call("\\_GPE._E01")
-    assert guest.take_notifications() == [("S18_", DEVICE_CHECK), ("S28_", EJECT_REQUEST)]
-    guest.call("\\_SB.PCI0.S28._EJ0", 1)
+    guest = Evaluator(dsdt(platform(PIIX4, pci_hotplug=True)), io=io)
+    guest.run("\\_GPE._E01")
+    assert guest.take_notifications() == [("\\_SB.PCI0.S18", DEVICE_CHECK), ("\\_SB.PCI0.S28", EJECT_REQUEST)]
+    guest.run("\\_SB.PCI0.S28._EJ0", 1)
     assert ports.writes[-2:] == [(0x10, 0), (0x08, 1 << 5)]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import pytest
 
-from acpi.aml import Notify, Table
+from acpi.aml import Device, Notify, Scope, Table
+from acpi.aml.evaluator import Evaluator
 from acpi.cpu_hotplug import Flag
 from acpi.ged import VIRT_CPU_HOTPLUG_BASE, VIRT_GED_BASE, VIRT_GED_GSI, GedEvent, event_device
 from acpi.tables import Oem, with_header
 from emu import log
-from tests.acpi.aml_guest import AmlGuest
 from tests.acpi.boards import GedBoard
 
 DEVICE_CHECK, EJECT_REQUEST = 1, 3
@@ -103,58 +103,56 @@ def test_an_ejected_cpu_stays_present(ged_board: GedBoard):
 
 @pytest.mark.spec("ged.evt", source="AArch64")
 def test_evt_runs_the_scan_when_the_cpu_event_is_due(ged_board: GedBoard):
-    guest = ged_board.aml_guest()
+    ospm = ged_board.ospm()
     ged_board.plug(2)
-    guest.call("\\_SB.GED._EVT", VIRT_GED_GSI)
-    assert guest.take_notifications() == [("C002", DEVICE_CHECK)]
+    ospm.run("\\_SB.GED._EVT", VIRT_GED_GSI)
+    assert ospm.take_notifications() == [("\\_SB.CPUS.C002", DEVICE_CHECK)]
     assert ged_board.flags(2) == Flag.ENABLED | Flag.PRESENT
     assert ged_board.read_events() == 0
 
 
 @pytest.mark.spec("ged.evt-nothing", source="AArch64")
 def test_evt_without_an_event_touches_no_hot_plug_register(ged_board: GedBoard):
-    guest = ged_board.aml_guest()
+    ospm = ged_board.ospm()
     ged_board.plug(1)
     ged_board.read_events()
-    guest.call("\\_SB.GED._EVT", VIRT_GED_GSI)
-    assert guest.take_notifications() == []
+    ospm.run("\\_SB.GED._EVT", VIRT_GED_GSI)
+    assert ospm.take_notifications() == []
     assert ged_board.flags(1) & Flag.INSERT
 
 
 @pytest.mark.spec("ged.sta", source="AArch64")
 def test_sta_tells_enabled_from_merely_present(ged_board: GedBoard):
-    guest = ged_board.aml_guest()
+    ospm = ged_board.ospm()
     ged_board.plug(3)
-    states = [guest.call(f"\\_SB.CPUS.C{n:03X}._STA") for n in range(4)]
+    states = [ospm.run(f"\\_SB.CPUS.C{n:03X}._STA") for n in range(4)]
     assert states == [PRESENT_ENABLED, PRESENT_DISABLED, PRESENT_DISABLED, PRESENT_ENABLED]
 
 
 @pytest.mark.spec("ged.unplug", source="AArch64")
 def test_a_request_to_unplug_is_an_eject_request_and_ends_disabled(ged_board: GedBoard):
-    guest = ged_board.aml_guest()
+    ospm = ged_board.ospm()
     ged_board.plug(1)
-    guest.call("\\_SB.GED._EVT", VIRT_GED_GSI)
+    ospm.run("\\_SB.GED._EVT", VIRT_GED_GSI)
     ged_board.request_unplug(1)
-    guest.call("\\_SB.GED._EVT", VIRT_GED_GSI)
-    assert guest.take_notifications() == [("C001", DEVICE_CHECK), ("C001", EJECT_REQUEST)]
-    guest.call("\\_SB.CPUS.C001._EJ0", 1)
-    assert guest.call("\\_SB.CPUS.C001._STA") == PRESENT_DISABLED
+    ospm.run("\\_SB.GED._EVT", VIRT_GED_GSI)
+    assert ospm.take_notifications() == [("\\_SB.CPUS.C001", DEVICE_CHECK), ("\\_SB.CPUS.C001", EJECT_REQUEST)]
+    ospm.run("\\_SB.CPUS.C001._EJ0", 1)
+    assert ospm.run("\\_SB.CPUS.C001._STA") == PRESENT_DISABLED
 
 
 def test_evt_dispatches_every_event_that_is_due(ged_board: GedBoard):
     handlers = {GedEvent.POWER_DOWN: Notify("\\PWRB", 0x80), GedEvent.CPU_HOTPLUG: Notify("\\CPUS", 1)}
-    from acpi.aml import Device, Scope
-
     table = Table(Device("\\PWRB"), Device("\\CPUS"), Scope("\\_SB", event_device(handlers)))
-    guest = AmlGuest(with_header(b"DSDT", 2, table.encode(), Oem()), ged_board.io)
+    ospm = Evaluator(with_header(b"DSDT", 2, table.encode(), Oem()), memory=ged_board.io)
     ged_board.ged.fire(GedEvent.CPU_HOTPLUG)
     ged_board.ged.fire(GedEvent.POWER_DOWN)
-    guest.call("\\_SB.GED._EVT", VIRT_GED_GSI)
-    assert guest.take_notifications() == [("PWRB", 0x80), ("CPUS", 1)]
+    ospm.run("\\_SB.GED._EVT", VIRT_GED_GSI)
+    assert ospm.take_notifications() == [("\\PWRB", 0x80), ("\\CPUS", 1)]
 
 
 def test_the_device_names_its_interrupt(ged_board: GedBoard):
-    resources = ged_board.aml_guest().call("\\_SB.GED._CRS")
+    resources = ged_board.ospm().run("\\_SB.GED._CRS")
     assert resources == bytes.fromhex("89060003012900000079 00".replace(" ", ""))
 
 

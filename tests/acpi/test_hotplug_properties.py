@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from acpi.aml import SystemIO
 from acpi.platform import ICH9, PIIX4
 from acpi.pm import SCI_SOURCES
 from tests.acpi.boards import Board
@@ -13,6 +14,7 @@ from tests.acpi.boards import Board
 SLOTS = 5
 DEVICE_CHECK, EJECT_REQUEST = 1, 3
 CPU_GPE = 1 << 2
+CPU = "\\_SB.CPUS.C{:03X}"
 
 
 class SnapshotPorts:
@@ -38,8 +40,8 @@ class HotplugMachine(RuleBasedStateMachine):
         self.chipset = chipset
         self.snapshots = snapshots
         self.board = self.fresh_board()
-        self.guest = self.board.aml_guest()
-        self.guest.ports = SnapshotPorts(self)
+        self.guest = self.board.ospm()
+        self.guest.spaces[SystemIO] = SnapshotPorts(self)
         self.filled = {0}
         self.inserts: set[int] = set()
         self.removes: set[int] = set()
@@ -102,27 +104,27 @@ class HotplugMachine(RuleBasedStateMachine):
         """
         told = []
         while True:
-            self.guest.call("\\_GPE._E02")
+            self.guest.run("\\_GPE._E02")
             news = self.guest.take_notifications()
             if not news:
                 break
             told += news
         assert sorted(told) == sorted(
-            [(f"C{n:03X}", DEVICE_CHECK) for n in self.inserts] + [(f"C{n:03X}", EJECT_REQUEST) for n in self.removes]
+            [(CPU.format(n), DEVICE_CHECK) for n in self.inserts] + [(CPU.format(n), EJECT_REQUEST) for n in self.removes]
         )
         self.inserts.clear()
         self.removes.clear()
         self.guest_sees_what_is_there()
 
     def guest_sees_what_is_there(self):
-        seen = {n for n in range(SLOTS) if self.guest.call(f"\\_SB.CPUS.C{n:03X}._STA") == 0xF}
+        seen = {n for n in range(SLOTS) if self.guest.run(CPU.format(n) + "._STA") == 0xF}
         assert seen == self.filled
 
     @precondition(lambda self: len(self.filled) > 1)
     @rule(data=st.data())
     def eject(self, data):
         slot = data.draw(st.sampled_from(sorted(self.filled - {0})))
-        self.guest.call(f"\\_SB.CPUS.C{slot:03X}._EJ0", 1)
+        self.guest.run(CPU.format(slot) + "._EJ0", 1)
         assert not self.board.window.slots[slot].enabled
         self.filled.discard(slot)
 

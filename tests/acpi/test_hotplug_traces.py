@@ -21,7 +21,7 @@ class Session:
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.guest = board.aml_guest()
+        self.guest = board.ospm()
         self.rows: list[trace.Access] = []
         trace.attach(board.window, board.clock, self.rows.append)
 
@@ -32,11 +32,11 @@ class Session:
         return text
 
     def scan(self) -> list[tuple[str, int]]:
-        self.guest.call("\\_GPE._E02")
+        self.guest.run("\\_GPE._E02")
         return self.guest.take_notifications()
 
     def ost(self, slot: int, event: int, status: int) -> None:
-        self.guest.call(CPU.format(slot) + "._OST", event, status, bytearray())
+        self.guest.run(CPU.format(slot) + "._OST", event, status, bytearray())
 
 
 @pytest.fixture
@@ -47,19 +47,19 @@ def session(board: Board) -> Session:
 def test_boot_switches_and_asks_every_status(board):
     rows: list[trace.Access] = []
     trace.attach(board.window, board.clock, rows.append)
-    guest = board.aml_guest()
+    guest = board.ospm()
     assert [(r.write, r.register, r.value) for r in rows] == [(True, "bitmap", 0)]
     session = Session(board)
     session.accesses()
-    assert [guest.call(CPU.format(n) + "._STA") for n in range(4)] == [PRESENT, 0, 0, 0]
+    assert [guest.run(CPU.format(n) + "._STA") for n in range(4)] == [PRESENT, 0, 0, 0]
     assert session.accesses() == "W sel=0 R fl=1 W sel=1 R fl=0 W sel=2 R fl=0 W sel=3 R fl=0"
 
 
 def test_device_add_of_slot_1(session):
     session.board.window.plugged(1)
-    assert session.scan() == [("C001", DEVICE_CHECK)]
+    assert session.scan() == [("\\_SB.CPUS.C001", DEVICE_CHECK)]
     assert session.accesses() == ("W sel=0 W cmd=0 R dat=1 R dat=1 R fl=3 W sel=2 W cmd=0 R dat=1 W sel=1 W fl=2")
-    assert session.guest.call(CPU.format(1) + "._STA") == PRESENT
+    assert session.guest.run(CPU.format(1) + "._STA") == PRESENT
     assert session.accesses() == "W sel=1 R fl=1"
     session.ost(1, DEVICE_CHECK, 0)
     assert session.accesses() == "W sel=1 W cmd=1 W dat=1 W cmd=2 W dat=0"
@@ -69,7 +69,7 @@ def test_device_add_of_slot_1(session):
 def test_two_adds_back_to_back_take_one_scan_and_an_empty_one(session):
     session.board.window.plugged(2)
     session.board.window.plugged(3)
-    assert session.scan() == [("C002", DEVICE_CHECK), ("C003", DEVICE_CHECK)]
+    assert session.scan() == [("\\_SB.CPUS.C002", DEVICE_CHECK), ("\\_SB.CPUS.C003", DEVICE_CHECK)]
     assert session.accesses() == (
         "W sel=0 W cmd=0 R dat=2 R dat=2 R fl=3 W sel=3 W cmd=0 R dat=3 R dat=3 R fl=3 W sel=2 W fl=2 W sel=3 W fl=2"
     )
@@ -81,16 +81,16 @@ def test_device_del_of_slot_1(session):
     for slot in (1, 2):
         session.board.window.plugged(slot, hotplugged=False)
     session.board.window.unplug_requested(1)
-    assert session.scan() == [("C001", EJECT_REQUEST)]
+    assert session.scan() == [("\\_SB.CPUS.C001", EJECT_REQUEST)]
     assert session.accesses() == (
         "W sel=0 W cmd=0 R dat=1 R dat=1 R fl=5 R fl=5 W fl=4 W sel=2 W cmd=0 R dat=2 R dat=2 R fl=1 R fl=1"
     )
     session.ost(1, EJECT_REQUEST, EJECT_IN_PROGRESS)
     assert session.accesses() == "W sel=1 W cmd=1 W dat=3 W cmd=2 W dat=84"
-    session.guest.call(CPU.format(1) + "._EJ0", 1)
+    session.guest.run(CPU.format(1) + "._EJ0", 1)
     assert session.accesses() == "W sel=1 W fl=8"
     assert session.board.ejected == [1]
-    assert session.guest.call(CPU.format(1) + "._STA") == 0
+    assert session.guest.run(CPU.format(1) + "._STA") == 0
     session.ost(1, EJECT_REQUEST, 0)
     assert session.board.osts == [(1, EJECT_REQUEST, EJECT_IN_PROGRESS), (1, EJECT_REQUEST, 0)]
 
@@ -100,7 +100,7 @@ def test_the_scan_of_a_full_machine_leaves_no_event(chipset):
     session = Session(board)
     for slot in range(1, 255):
         board.window.plugged(slot)
-    assert session.scan() == [(f"C{n:03X}", DEVICE_CHECK) for n in range(1, 255)]
+    assert session.scan() == [(CPU.format(n), DEVICE_CHECK) for n in range(1, 255)]
     assert not any(slot.has_event for slot in board.window.slots)
 
 
@@ -109,7 +109,7 @@ def test_the_scan_takes_more_than_255_inserts_in_two_passes(chipset):
     session = Session(board)
     for slot in range(1, 300):
         board.window.plugged(slot)
-    assert session.scan() == [(f"C{n:03X}", DEVICE_CHECK) for n in range(1, 300)]
+    assert session.scan() == [(CPU.format(n), DEVICE_CHECK) for n in range(1, 300)]
     assert not any(slot.has_event for slot in board.window.slots)
 
 
@@ -117,7 +117,7 @@ def test_methods_release_the_lock(session):
     session.board.window.plugged(1)
     session.scan()
     session.ost(1, DEVICE_CHECK, 0)
-    session.guest.call(CPU.format(1) + "._EJ0", 1)
+    session.guest.run(CPU.format(1) + "._EJ0", 1)
     assert session.guest.held == []
 
 

@@ -100,10 +100,10 @@ def test_an_apic_id_of_256_at_power_on_starts_modern(chipset):
 
 @pytest.mark.spec("switch.ini", source="specification")
 def test_the_dsdt_switches_at_boot_and_again_does_no_harm(legacy):
-    guest = legacy.aml_guest()
+    ospm = legacy.ospm()
     assert is_modern(legacy)
     legacy.plug(1)
-    guest.call("\\_SB.PCI0.PRES._INI")
+    ospm.run("\\_SB.PCI0.PRES._INI")
     assert legacy.flags(1) == Flag.ENABLED | Flag.INSERT
 
 
