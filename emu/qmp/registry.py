@@ -120,7 +120,8 @@ def check_type(name: str, value: Any, annotation: Any) -> Any:
         return check_type(name, value, members[0])
     if origin is Literal:
         if check_type(name, value, str) not in get_args(annotation):
-            raise QmpError(f"Parameter '{name}' does not accept value '{value}'")
+            member = name.rpartition(".")[2]  # QEMU: only here without the way to it
+            raise QmpError(f"Parameter '{member}' does not accept value '{value}'")
         return value
     expected = origin or annotation
     if expected not in JSON_TYPE_NAMES:

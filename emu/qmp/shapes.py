@@ -95,7 +95,22 @@ PCI_DEVICE = Shape("PciDeviceInfo", {
     "irq?": int, "irq_pin": int, "qdev_id": str, "regions": [PCI_REGION]})  # fmt: skip
 PCI_BUS = Shape("PciInfo", {"bus": int, "devices": [PCI_DEVICE]})
 DISPLAY = Shape("DisplayOptions", {"type": Literal["none"]})
-MIGRATION_CAPABILITY = Shape("MigrationCapabilityStatus", {"capability": str, "state": bool})
+MIGRATION_STATUS = Literal["none", "setup", "cancelling", "cancelled", "active", "postcopy-active", "postcopy-paused",
+                           "postcopy-recover", "completed", "failed", "colo", "pre-switchover", "device",
+                           "wait-unplug"]  # fmt: skip
+MIGRATION_RAM = Shape("MigrationStats", {name: int for name in (
+    "transferred", "remaining", "total", "duplicate", "skipped", "normal", "normal-bytes", "dirty-pages-rate",
+    "dirty-sync-count", "postcopy-requests", "page-size", "multifd-bytes", "pages-per-second", "precopy-bytes",
+    "downtime-bytes", "postcopy-bytes", "dirty-sync-missed-zero-copy")} | {"mbps": float})  # fmt: skip
+MIGRATION = Shape("MigrationInfo", {
+    "status?": MIGRATION_STATUS, "ram?": MIGRATION_RAM, "total-time?": int, "downtime?": int, "setup-time?": int,
+    "error-desc?": str})  # fmt: skip
+MIGRATION_CAPABILITY_NAME = Literal[
+    "xbzrle", "rdma-pin-all", "auto-converge", "zero-blocks", "compress", "events", "postcopy-ram", "x-colo", "release-ram",
+    "block", "return-path", "pause-before-switchover", "multifd", "dirty-bitmaps", "postcopy-blocktime",
+    "late-block-activate", "x-ignore-shared", "validate-uuid", "background-snapshot", "zero-copy-send",
+    "postcopy-preempt"]  # fmt: skip
+MIGRATION_CAPABILITY = Shape("MigrationCapabilityStatus", {"capability": MIGRATION_CAPABILITY_NAME, "state": bool})
 
 PANIC_ACTION = Literal["pause", "shutdown", "exit-failure", "none"]
 WATCHDOG_ACTION = Literal["reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"]
@@ -107,7 +122,9 @@ EVENTS = {
     "DEVICE_DELETED": Shape("DeviceDeleted", DEVICE),
     "DEVICE_UNPLUG_GUEST_ERROR": Shape("DeviceUnplugGuestError", DEVICE),
     "MEM_UNPLUG_ERROR": Shape("MemUnplugError", {"device": str, "msg": str}),
-    "GUEST_PANICKED": Shape("GuestPanicked", {"action": Literal["pause", "poweroff", "run"], "info?": object}),
+    "GUEST_PANICKED": Shape("GuestPanicked", {"action": Literal["pause", "poweroff", "run"]}),
+    "MIGRATION": Shape("Migration", {"status": MIGRATION_STATUS}),
+    "MIGRATION_PASS": Shape("MigrationPass", {"pass": int}),
     "POWERDOWN": EMPTY,
     "RESET": Shape("Reset", POWER),
     "RESUME": EMPTY,

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.qmp import commands  # noqa: F401  (registers the commands)
@@ -124,6 +124,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12)  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(json_values.map(lambda value: {"v": value}), max_size=3), st.booleans(), st.integers(1, 7))
 def test_every_json_value_survives_any_splitting(values, ascii_only, step):
     data = b" ".join(json.dumps(value, ensure_ascii=ascii_only).encode() for value in values)

@@ -76,6 +76,12 @@ def exit_preconfig(vm: Context) -> None:
     raise QmpError("The command is permitted only before machine initialization")
 
 
+@command("set-numa-node")
+def set_numa_node(vm: Context, type: Literal["node", "dist", "cpu", "hmat-lb", "hmat-cache"], *,
+                  properties: dict[str, Any] | None = None) -> None:  # fmt: skip
+    raise QmpError("The command is permitted only before the machine has been created")
+
+
 @command("set-action")
 def set_action(vm: Context, reboot: Literal["reset", "shutdown"] | None = None, shutdown: Literal["poweroff", "pause"] | None = None,
                panic: shapes.PANIC_ACTION | None = None, watchdog: shapes.WATCHDOG_ACTION | None = None) -> None:  # fmt: skip

@@ -17,14 +17,22 @@ def qom_list(vm: Context, path: str) -> list[dict[str, str]]:
     return qom.resolve(vm.machine.root, path).list_properties()
 
 
+def _find(vm: Context, path: str) -> qom.Object:
+    """QEMU: only qom-list tells a path that fits several objects from one that fits none."""
+    try:
+        return qom.resolve(vm.machine.root, path)
+    except qom.ObjectError:
+        raise qom.NotFound(f"Device '{path}' not found") from None
+
+
 @command("qom-get")
 def qom_get(vm: Context, path: str, property: str) -> Any:
-    return qom.resolve(vm.machine.root, path).get_property(property)
+    return _find(vm, path).get_property(property)
 
 
 @command("qom-set")
 def qom_set(vm: Context, path: str, property: str, value: Any) -> None:
-    qom.resolve(vm.machine.root, path).set_property(property, value, strict=True)
+    _find(vm, path).set_property(property, value, strict=True)
 
 
 @command("object-add")
