@@ -71,7 +71,8 @@ def parse_smp(text: str, rules: SmpRules, warn: Callable[[str], None]) -> SmpCon
 def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) -> PcConfig:
     """The command line's choices.  The guest's clock starts at the host's, and idle time is slept through."""
     bios = None if options.bios == NO_BIOS else options.bios
-    if not options.kernel and not bios and not options.start_paused:
+    from_elsewhere = options.start_paused or options.incoming is not None or options.loadvm is not None
+    if not options.kernel and not bios and not from_elsewhere:
         raise OptionError("nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)")
     return PcConfig(
         bios=find_image(bios) if bios else None,

@@ -17,12 +17,14 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from emu.migration import Written
 from emu.snapshot import SnapshotError
 from machines.memory import PAGE
 from machines.snapshot import State, capture, check, restore
@@ -39,20 +41,20 @@ DIGEST_SIZE = 16
 STATE, RAM, END = "state", "ram", "end"
 SECTIONS = (STATE, RAM, END)
 PAGES_AT_A_TIME = 4096
+LARGEST_STATE = 64 << 20  # bytes
 
 Target = str | os.PathLike[str] | BinaryIO
 
 
 # --- writing
-def write(vm: X86Pc, target: Target) -> None:
+def write(vm: X86Pc, target: Target) -> Written:
     """Save the machine to a file, or to a file object.  A file of that name is replaced when the new one is complete.
 
     Raises OSError."""
     if isinstance(target, (str, os.PathLike)):
         with _replacing(Path(target)) as file:
-            _write(vm, file)
-    else:
-        _write(vm, target)
+            return _write(vm, file)
+    return _write(vm, target)
 
 
 @contextmanager
@@ -75,15 +77,17 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         os.close(folder)
 
 
-def _write(vm: X86Pc, file: BinaryIO) -> None:
-    file.write(MAGIC + VERSION_FIELD.pack(VERSION))
+def _write(vm: X86Pc, file: BinaryIO) -> Written:
+    size = file.write(MAGIC + VERSION_FIELD.pack(VERSION))
     text = json.dumps(capture(vm), default=_bytes_as_json, separators=(",", ":")).encode()
-    _write_section(file, STATE, len(text), [text])
-    _write_ram(file, vm.engine.ram)
-    _write_section(file, END, 0, [])
+    size += _write_section(file, STATE, len(text), [text])
+    used = pages_in_use(vm.engine.ram)
+    size += _write_ram(file, vm.engine.ram, used)
+    return Written(size + _write_section(file, END, 0, []), int(used.sum()))
 
 
-def _write_section(file: BinaryIO, name: str, length: int, pieces: Iterable[Any]) -> None:
+def _write_section(file: BinaryIO, name: str, length: int, pieces: Iterable[Any]) -> int:
+    """Returns how many bytes it takes in the file."""
     head = SECTION_HEAD.pack(name.encode(), length)
     digest = blake2b(head, digest_size=DIGEST_SIZE)
     file.write(head)
@@ -91,10 +95,10 @@ def _write_section(file: BinaryIO, name: str, length: int, pieces: Iterable[Any]
         digest.update(piece)
         file.write(piece)
     file.write(digest.digest())
+    return len(head) + length + DIGEST_SIZE
 
 
-def _write_ram(file: BinaryIO, ram: np.ndarray) -> None:
-    used = pages_in_use(ram)
+def _write_ram(file: BinaryIO, ram: np.ndarray, used: np.ndarray) -> int:
     bitmap = np.packbits(used).tobytes()
     pages, numbers = ram.reshape(-1, PAGE), np.flatnonzero(used)
 
@@ -104,7 +108,7 @@ def _write_ram(file: BinaryIO, ram: np.ndarray) -> None:
         for start in range(0, len(numbers), PAGES_AT_A_TIME):
             yield pages[numbers[start : start + PAGES_AT_A_TIME]].data
 
-    _write_section(file, RAM, RAM_HEAD.size + len(bitmap) + len(numbers) * PAGE, pieces())
+    return _write_section(file, RAM, RAM_HEAD.size + len(bitmap) + len(numbers) * PAGE, pieces())
 
 
 def pages_in_use(ram: np.ndarray) -> np.ndarray:
@@ -193,6 +197,39 @@ def _section(view: memoryview, at: int, name: str) -> tuple[memoryview, int]:
     if blake2b(view[at:end], digest_size=DIGEST_SIZE).digest() != view[end : end + DIGEST_SIZE]:
         raise SnapshotError(f"section {name} of the snapshot is damaged: its checksum is wrong")
     return view[begin:end], end + DIGEST_SIZE
+
+
+# --- files in a folder
+def delete(path: str) -> None:
+    """Remove a snapshot.  Raises SnapshotError when the file is none, OSError."""
+    if _summary(Path(path)) is None:
+        raise SnapshotError(f"'{path}' is no snapshot")
+    os.unlink(path)
+
+
+def listed(folder: str = ".") -> list[dict[str, Any]]:
+    """The snapshots in a folder, by name: name, size (bytes), date, ns (of virtual time), instructions (of all CPUs)."""
+    found = (_summary(path) for path in sorted(Path(folder).iterdir()) if path.is_file())
+    return [each for each in found if each is not None]
+
+
+def _summary(path: Path) -> dict[str, Any] | None:
+    """What is known of a snapshot without reading its RAM; None for another file."""
+    head = len(MAGIC) + VERSION_FIELD.size
+    with open(path, "rb") as file:
+        start = file.read(head + SECTION_HEAD.size)
+        if not start.startswith(MAGIC) or len(start) < head + SECTION_HEAD.size:
+            return None
+        _, length = SECTION_HEAD.unpack_from(start, head)
+        try:
+            state = json.loads(file.read(min(length, LARGEST_STATE)))
+            ns = int(state["parts"]["scheduler"]["_now"])
+            instructions = sum(cpu["retired"] for cpu in state["cpus"].values())
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+    about = path.stat()
+    return {"name": path.name, "size": about.st_size, "date": datetime.fromtimestamp(about.st_mtime), "ns": ns,
+            "instructions": instructions}  # fmt: skip
 
 
 def _json_as_bytes(value: dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from emu.cli.consoles import Consoles
 from emu.cli.machines import find_machine
 from emu.cli.options import EarlyExit, OptionError, Options, parse
 from emu.cpu_models.option import find_model
+from emu.migration import DEFER
 from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context, MachineApi
 from emu.qmp.transport import Poller, TransportError
@@ -116,8 +117,7 @@ def run(options: Options) -> int:
             machine.connect_debugcon(consoles.debugcon)
         consoles.attach(machine.context)
         write_pidfile(options)
-        if not options.start_paused:
-            machine.run_control.start()
+        start(machine, options)
         machine.poller = consoles.poller
         machine.services += [consoles.flush, machine.events.poll, lambda: signals.serve(machine, options.program)]
         signals.note_only()
@@ -127,6 +127,20 @@ def run(options: Options) -> int:
         consoles.close()
         if machine is not None:
             machine.close()
+
+
+def start(machine: Any, options: Options) -> None:
+    """Let the guest run: from its beginning, from a snapshot, or from where it was on another machine.  Raises USER_ERRORS."""
+    if options.incoming is not None:
+        machine.migration.expect(autostart=not options.start_paused)
+        if options.incoming != DEFER:
+            machine.migration.receive(options.incoming)
+        return
+    if options.loadvm is not None:
+        machine.load(options.loadvm)
+        machine.run_control.stop()
+    if not options.start_paused:
+        machine.run_control.start()
 
 
 class Interrupted(BaseException):

@@ -71,6 +71,8 @@ class Options:
     devices: list[DeviceOption] = field(default_factory=list)
     globals: list[Global] = field(default_factory=list)
     start_paused: bool = False
+    incoming: str | None = None
+    loadvm: str | None = None
     no_reboot: bool = False
     no_shutdown: bool = False
     acpi: bool = True
@@ -258,6 +260,9 @@ option("kernel", "file", "boot this kernel directly")(_text("kernel"))
 option("initrd", "file", "initial RAM disk for -kernel")(_text("initrd"))
 option("append", "text", "command line for -kernel")(_text("append"))
 option("bios", "file", "firmware image")(_text("bios"))
+option("incoming", "file:PATH", "wait for the machine's state: from a file that `migrate` wrote, or with 'defer' for "
+       "migrate-incoming")(_text("incoming"))
+option("loadvm", "FILE", "start from a snapshot that `savevm` wrote")(_text("loadvm"))
 option("S", "", "do not start the processors at once (use 'cont')")(_set("start_paused"))
 option("no-reboot", "", "exit instead of rebooting")(_set("no_reboot"))
 option("no-shutdown", "", "stop instead of exiting when the guest powers off")(_set("no_shutdown"))
@@ -407,7 +412,6 @@ def _missing(what: str) -> Handler:
 
 option("drive blockdev hda hdb hdc hdd cdrom fda fdb pflash", "arg", "not supported")(_missing("disks are"))
 option("netdev", "arg", "not supported")(_missing("network devices are"))
-option("incoming loadvm", "arg", "not supported")(_missing("migration and snapshots are"))
 option("daemonize", "", "not supported")(_missing("running in the background is"))
 option("s", "", "not supported")(_missing("the gdb server is"))
 option("gdb", "dev", "not supported")(_missing("the gdb server is"))

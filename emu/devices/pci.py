@@ -75,7 +75,7 @@ class PciFunction(Device):
     addr = qom.computed("int32")(lambda self: self.devfn)
     multifunction = qom.computed("bool")(lambda self: bool(self.config[HEADER_TYPE] & MULTIFUNCTION))
 
-    saved = ("config", "writable", "intx", "pin_line")
+    saved: ClassVar[tuple[str, ...]] = ("config", "writable", "intx", "pin_line")
 
     def __init__(self) -> None:
         self.config = bytearray(self.config_size)

@@ -7,6 +7,7 @@ Not here: scan code set 3's per-key modes, typematic repeat, wheel and five-butt
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from emu import log
 from emu.device import SysBusDevice
@@ -54,7 +55,7 @@ class Ps2Device(SysBusDevice):
     name = "ps2-device"
     abstract = True
 
-    saved = ("answers", "events", "awaiting", "last", "enabled")
+    saved: ClassVar[tuple[str, ...]] = ("answers", "events", "awaiting", "last", "enabled")
 
     def __init__(self, on_data: Callable[[], None] = lambda: None) -> None:
         self.on_data = on_data

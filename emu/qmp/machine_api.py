@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emu.qmp.events import EventHub
 from emu.qmp.run_state import RunControl
 from emu.qom import Container
+
+if TYPE_CHECKING:
+    from emu.migration import Migration
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,19 @@ class MachineApi(Protocol):
     root: Container  # "/" of the object tree
     events: EventHub
     run_control: RunControl
+    migration: Migration
+
+    def save(self, target: str) -> Any:
+        """Save a snapshot in a file.  Raises OSError."""
+
+    def load(self, source: str) -> None:
+        """Go on from a snapshot.  Raises SnapshotError, OSError; the machine is untouched then."""
+
+    def delete_snapshot(self, path: str) -> None:
+        """Raises SnapshotError when the file is none, OSError."""
+
+    def list_snapshots(self) -> list[dict[str, Any]]:
+        """Those in the current folder: name, size (bytes), date, ns (of virtual time) and instructions (of all CPUs)."""
 
     def possible_cpus(self) -> list[dict[str, Any]]:
         """query-hotpluggable-cpus, highest index first (machines.cpu_slots.CpuSlots.hotpluggable)."""

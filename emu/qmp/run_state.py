@@ -5,7 +5,8 @@ A machine owns a RunControl, calls its guest_* methods, and looks at `running` a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from emu.qmp.errors import QmpError
@@ -41,6 +42,7 @@ class RunControl:
         self.events, self._reset, self._powerdown = events, reset, powerdown
         self.no_reboot, self.no_shutdown = no_reboot, no_shutdown
         self.state = RunState.PRELAUNCH
+        self.autostart = True  # whether the guest runs as soon as its state has come (-incoming)
         self.exit_code: int | None = None
 
     @property
@@ -53,6 +55,8 @@ class RunControl:
 
     def stop(self, state: RunState = RunState.PAUSED) -> None:
         """Pause in `state`; STOP is emitted only if the machine ran."""
+        if self.state is RunState.INMIGRATE:
+            self.autostart = False
         if self.state is RunState.RUNNING:
             self.state = state
             self.events.emit("STOP")
@@ -61,9 +65,30 @@ class RunControl:
         """Resume.  Raises QmpError when only a reset helps."""
         if self.state in NEEDS_RESET:
             raise QmpError("Resetting the Virtual Machine is required")
-        if self.state is not RunState.RUNNING:
+        if self.state is RunState.INMIGRATE:
+            self.autostart = True
+        elif self.state is not RunState.RUNNING:
             self.state = RunState.RUNNING
             self.events.emit("RESUME")
+
+    def arrived(self) -> None:
+        """The machine's state has come from elsewhere: run on if it ran there."""
+        if not self.autostart:
+            self.state = RunState.PAUSED
+        elif self.state is RunState.RUNNING:
+            self.events.emit("RESUME")
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Something happens between two slices for which clients expect to see the machine stop and go on; tells whether it ran."""
+        running = self.running
+        if running:
+            self.events.emit("STOP")
+        try:
+            yield running
+        finally:
+            if running:
+                self.events.emit("RESUME")
 
     def reset(self, reason: str = "host-qmp-system-reset", guest: bool = False) -> None:
         """Reset now, or end when reboots are not wanted."""

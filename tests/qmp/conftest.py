@@ -9,6 +9,7 @@ import pytest
 
 from emu import qom
 from emu.cpu_models import CpuConfig, parse_cpu_option
+from emu.migration import Migration, Written
 from emu.qmp import Context, CpuInfo, EventHub, Identity, QmpError, RunControl, Session
 from machines.cpu_plug import CpuPlug
 from machines.cpu_slots import CpuSlots
@@ -42,6 +43,7 @@ class FakeMachine:
         self.legacy = False
         self.run_control = RunControl(self.events, lambda: self.hardware.append("reset"),
                                       lambda: self.hardware.append("powerdown"), **run_options)  # fmt: skip
+        self.migration = Migration(self.run_control, self.ram_size, self.save, self.load)
         config = SmpConfig.parse(smp)
         topology = config.topology
         cpu_config = CpuConfig(parse_cpu_option(cpu), topology=topology, warn=lambda message: None)
@@ -58,6 +60,13 @@ class FakeMachine:
     def _plugged(self, slot, cpu, hotplugged):
         cpu.add_child("lapic", FakeLapic())
         self.hardware.append(("plug", slot.index, hotplugged))
+
+    def save(self, target):
+        self.hardware.append(("save", target))
+        return Written(size=4096 + 100, pages=1)
+
+    def load(self, source):
+        self.hardware.append(("load", source))
 
     def possible_cpus(self) -> list[dict[str, Any]]:
         return self.slots.hotpluggable()

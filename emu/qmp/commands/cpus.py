@@ -44,6 +44,7 @@ def query_cpu_model_expansion(vm: Context, type: Literal["static", "full"],
 @command("cpu-add")
 def cpu_add(vm: Context, id: int) -> None:
     """Gone from QEMU since 6.0; device_add says the same with topology ids."""
+    vm.machine.migration.refuse("cpu-add")
     vm.machine.cpu_add(id)
 
 

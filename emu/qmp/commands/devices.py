@@ -55,6 +55,7 @@ def device_add(vm: Context, driver: str, bus: str | None = None, id: str | None 
         raise QmpError("Bus 'isa.0' does not support hotplugging")
     if not cls.hotpluggable_type:
         raise QmpError(f"Device '{cls.name}' can not be hotplugged on this machine")
+    vm.machine.migration.refuse("device_add")
     if id is not None:
         check_id(vm, id)
     vm.machine.device_add(cls.name, id, {name: value for name, value in (properties or {}).items() if value is not None})
@@ -71,4 +72,5 @@ def device_del(vm: Context, id: str) -> None:
         raise QmpError(f"{id} is not a hotpluggable device")
     if not device.hotpluggable:
         raise QmpError(f"Device '{device.type_name}' does not support hot-unplugging")
+    vm.machine.migration.refuse("device_del")
     vm.machine.device_del(device.path)

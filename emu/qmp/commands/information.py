@@ -65,13 +65,3 @@ def query_named_block_nodes(vm: Context, flat: bool = False) -> list[Any]:
 @command("query-iothreads")
 def query_iothreads(vm: Context) -> list[Any]:
     return []
-
-
-@command("query-migrate", returns=shapes.EMPTY)
-def query_migrate(vm: Context) -> dict[str, Any]:
-    return {}
-
-
-@command("query-migrate-capabilities", returns=[shapes.MIGRATION_CAPABILITY])
-def query_migrate_capabilities(vm: Context) -> list[Any]:
-    return []
