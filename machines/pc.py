@@ -13,6 +13,7 @@ from acpi.pm import AcpiPm, PmGeometry
 from emu import qom
 from emu.chardev import BufferChardev, Chardev, NullChardev
 from emu.cli.options import OptionError, Options
+from emu.cpu_models.cpuid import XAPIC_IDS
 from emu.devices.apic_bus import ApicBus
 from emu.devices.debug_exit import DebugExit
 from emu.devices.debugcon import DebugConsole
@@ -34,6 +35,7 @@ from emu.devices.port92 import Port92
 from emu.devices.rtc import BASE as RTC_BASE
 from emu.devices.rtc import Rtc
 from emu.devices.uart import Uart16550
+from emu.devices.vga import VgaCrtc
 from emu.irq import fan_out
 from emu.x86_vcpu import X86Vcpu
 from jit.engine import Vcpu
@@ -47,6 +49,7 @@ from machines.memory import PAGE, ROM_ROOM, GuestMemory
 from machines.monitor_api import MonitorApi
 from machines.pc_boot import PcBoot
 from machines.pc_tree import place_parts
+from machines.screen import Screen
 from machines.topology import SmpRules
 
 __all__ = ["PcConfig", "X86Pc"]
@@ -67,8 +70,8 @@ class X86Pc(PcBoot, MonitorApi):
     smp_rules: ClassVar[SmpRules] = SmpRules()
     # parts with state, CPUs and RAM aside, in the order in which a snapshot is loaded (machines/snapshot.py)
     stateful: ClassVar[tuple[str, ...]] = (
-        "scheduler", "pic", "ioapic", "gsi", "hpet", "pit", "rtc", "dma", "keyboard", "port92", "uarts", "fw_cfg", "debugcon",
-        "pm", "hotplug", "pci_ports", "pci", "tables")  # fmt: skip
+        "scheduler", "pic", "ioapic", "gsi", "hpet", "pit", "rtc", "dma", "keyboard", "port92", "crtc", "uarts", "fw_cfg",
+        "debugcon", "pm", "hotplug", "pci_ports", "pci", "tables")  # fmt: skip
     # the object tree (pc_tree.py)
     machine_type: ClassVar[type[PcMachineObject]]
     host_name: ClassVar[str]
@@ -118,6 +121,7 @@ class X86Pc(PcBoot, MonitorApi):
 
     def _make_interrupt_controllers(self) -> None:
         self.apic_bus = ApicBus()
+        self.apic_bus.extended = self.topology.apic_id_limit > XAPIC_IDS
         self.pic = PicPair()
         self.pic.attach(self.io)
         self.ioapic = IoApic(self.apic_bus)
@@ -141,6 +145,9 @@ class X86Pc(PcBoot, MonitorApi):
         self.keyboard.attach(self.io)
         self.port92 = Port92(self._set_a20, self.reset_line)
         self.io.map(PORT_92, 1, self.port92)
+        self.crtc = VgaCrtc(self.clock)
+        self.crtc.attach(self.io)
+        self.screen = Screen(self.memory, self.crtc)
         self._make_serial_ports()
         self.fw_cfg = FwCfgIo(FwCfg(self.memory))
         self.io.map(FwCfgIo.BASE, FwCfgIo.region_size, self.fw_cfg)
@@ -213,7 +220,7 @@ class X86Pc(PcBoot, MonitorApi):
     # --- reset
     def reset_parts(self) -> None:
         for part in (self.pic.master, self.pic.slave, self.ioapic, self.pit, self.rtc, self.hpet, self.keyboard, self.port92,
-                     self.fw_cfg, self.pm, self.hotplug, *self.uarts):  # fmt: skip
+                     self.crtc, self.fw_cfg, self.pm, self.hotplug, *self.uarts):  # fmt: skip
             part.reset()
         for vcpu in self.vcpus.values():
             vcpu.reset()

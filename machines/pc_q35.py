@@ -20,6 +20,7 @@ from emu.devices.pci import Ecam, PcieBus
 from emu.devices.q35 import BUS_SPACE, PCIEXBAR, PCIEXBAR_ENABLE, Q35Host, Q35PciHost
 from machines.machine_object import Q35MachineObject
 from machines.pc import X86Pc
+from machines.topology import SmpRules
 
 BIOS_PIRQ_ROUTES = (10, 10, 11, 11, 10, 10, 11, 11)  # what a BIOS programs
 BIOS_MMCONFIG = 0xB000_0000
@@ -33,6 +34,7 @@ class Q35(X86Pc):
 
     chipset = ICH9
     pm_geometry = ICH9_PM
+    smp_rules = SmpRules("pc-q35-7.2", max_cpus=288)
     machine_type = Q35MachineObject
     host_name = "q35"
     chipset_in_host = True

@@ -24,6 +24,8 @@ LEVEL_SMT, LEVEL_CORE, LEVEL_DIE = 1, 2, 5  # leaves 0xB, 0x1F: ECX[15:8]
 MWAIT_EXTENSIONS = 0b11  # leaf 5 ECX: enumeration supported, interrupts break
 VIRT_BITS, VIRT_BITS_LA57 = 48, 57
 HYPERVISOR_MAX_LEAF = 0x4000_0001
+KVM_SIGNATURE, KVM_MSI_EXT_DEST_ID = "KVMKVMKVM", 1 << 15  # leaf 0x40000001 EAX
+XAPIC_IDS = 255  # ids that an xAPIC can have; one more is its broadcast
 
 
 class CpuTopology(Protocol):
@@ -41,10 +43,12 @@ class CpuTopology(Protocol):
     def package_shift(self) -> int: ...
     @property
     def logical_per_package(self) -> int: ...
+    @property
+    def apic_id_limit(self) -> int: ...
 
 
 class _Uniprocessor:
-    dies = cores = threads = logical_per_package = 1
+    dies = cores = threads = logical_per_package = apic_id_limit = 1
     core_shift = die_shift = package_shift = 0
 
 
@@ -212,6 +216,13 @@ def hypervisor(q: Query) -> Registers:
         return ZERO
     ebx, ecx, edx = _text(q.cpu.hypervisor_signature, 12)
     return HYPERVISOR_MAX_LEAF, ebx, ecx, edx
+
+
+@leaf(0x4000_0001)
+def paravirtual_features(q: Query) -> Registers:
+    """A guest that takes us for KVM may send device interrupts to APIC ids of 15 bits, if there are any (ApicBus.extended)."""
+    kvm = q.cpu.tcg_cpuid and q.cpu.hypervisor_signature == KVM_SIGNATURE
+    return KVM_MSI_EXT_DEST_ID if kvm and q.topology.apic_id_limit > XAPIC_IDS else 0, 0, 0, 0
 
 
 # -- extended leaves ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ ENGINE_FEATURES = frozenset(
     # later instructions
     "pni ssse3 cx16 sse4.1 sse4.2 popcnt rdtscp "
     # later system features
-    "tsc-deadline xsave smep smap arat "
+    "x2apic tsc-deadline xsave smep smap arat "
     # facts about the environment, not about the engine
     "hypervisor ht cmp-legacy".split()
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from emu import qom
 from emu.cpu_models.cpu import MODEL_CLASSES, X86Cpu, warn_on_stderr
+from emu.cpu_models.cpuid import XAPIC_IDS
 from emu.cpu_models.engine import ENGINE_FEATURES
 from emu.cpu_models.features import canonical
 from emu.qom import ObjectError
@@ -114,6 +115,8 @@ class CpuConfig:
         cpu = cls(self.offered)
         cpu.topology, cpu.warn = self.topology, self._warn_once
         cpu.plus, cpu.minus = list(self.option.plus), list(self.option.minus)
+        if self.topology is not None and self.topology.apic_id_limit > XAPIC_IDS:
+            cpu.wanted.add("x2apic")  # QEMU: with KVM all models have it; here those that cannot do without
         return cpu
 
     def _warn_once(self, message: str) -> None:

@@ -34,7 +34,6 @@ class TriggerMode(IntEnum):
     LEVEL = 1
 
 
-LOW_BYTE = 0xFF
 BROADCAST_8 = 0xFF
 BROADCAST_32 = 0xFFFF_FFFF
 
@@ -57,25 +56,29 @@ class EoiListener(Protocol):
 
 
 class ApicBus:
-    """Local APICs come and go with their vCPUs; messages reach them in order of APIC id."""
+    """Local APICs come and go with their vCPUs; messages reach them in order of APIC id.
+
+    `extended`: device messages have destinations of 15 bits, as hypervisors without interrupt remapping define them.
+    """
+
+    extended: bool = False
 
     def __init__(self) -> None:
         self.lapics: list[Receiver] = []
-        self._by_low_byte: dict[int, list[Receiver]] = {}
+        self._by_id: dict[int, Receiver] = {}
         self.io_apics: list[EoiListener] = []
 
     def add(self, lapic: Receiver) -> None:
         """Plug a local APIC in.  Raises ValueError if its APIC id is taken."""
-        alike = self._by_low_byte.setdefault(lapic.apic_id & LOW_BYTE, [])
-        if any(other.apic_id == lapic.apic_id for other in alike):
+        if lapic.apic_id in self._by_id:
             raise ValueError(f"APIC id {lapic.apic_id} is taken; each vCPU needs its own")
-        for lapics in (self.lapics, alike):
-            insort(lapics, lapic, key=lambda each: each.apic_id)
+        self._by_id[lapic.apic_id] = lapic
+        insort(self.lapics, lapic, key=lambda each: each.apic_id)
 
     def remove(self, lapic: Receiver) -> None:
         """Unplug a local APIC; messages to it are lost from now on.  Raises ValueError if it is not plugged in."""
         self.lapics.remove(lapic)
-        self._by_low_byte[lapic.apic_id & LOW_BYTE].remove(lapic)
+        del self._by_id[lapic.apic_id]
 
     def deliver(
         self,
@@ -90,7 +93,7 @@ class ApicBus:
     ) -> bool:
         """Send one message; False if nobody was addressed.
 
-        `destination` has 8 bits, or 32 if `wide` (an ICR in x2APIC mode); all ones is everybody.
+        `destination` has 8 bits (15 if `extended`), or 32 if `wide` (an ICR in x2APIC mode); 8 or 32 ones are everybody.
         `level` 0 with a level trigger is a de-assertion, which says nothing to the APICs of this family.
         """
         if trigger_mode == TriggerMode.LEVEL and not level:
@@ -104,9 +107,10 @@ class ApicBus:
         return self.deliver_to(targets, DeliveryMode(delivery_mode), vector, TriggerMode(trigger_mode))
 
     def _candidates(self, destination: int, mode: DestinationMode) -> list[Receiver]:
-        """Who may be meant: a physical destination is equal to the APIC id, at least in the byte that xAPIC mode compares."""
-        physical = mode == DestinationMode.PHYSICAL
-        return self._by_low_byte.get(destination & LOW_BYTE, []) if physical else self.lapics
+        """Who may be meant: a physical destination is an APIC id."""
+        if mode == DestinationMode.LOGICAL:
+            return self.lapics
+        return [self._by_id[destination]] if destination in self._by_id else []
 
     def deliver_to(
         self,

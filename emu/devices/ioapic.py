@@ -2,7 +2,8 @@
 
 Intel 82093AA data sheet (290566), chapter 3.  Version 0x20 adds the EOI register of later parts.
 Inputs are asserted when high: the polarity bit is kept for the guest but changes nothing, as boards invert what is
-active low.  Not here: the arbitration id's life on the three-wire bus, interrupt remapping.
+active low.  Bits 55:49, reserved there, are bits 14:8 of the destination on a bus that has so many.
+Not here: the arbitration id's life on the three-wire bus, interrupt remapping.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Redirection(IntFlag):
     REMOTE_IRR = 1 << 14
     LEVEL = 1 << 15
     MASK = 1 << 16
+    EXTENDED_DESTINATION = 0x7F << 49  # bits 14:8, if the bus has them
     DESTINATION = 0xFF << 56
 
 
@@ -107,7 +109,8 @@ class IoApic(SysBusDevice):
         if delivery in (DeliveryMode.RESERVED, DeliveryMode.STARTUP):
             log.guest_error(self.label, f"redirection entry {entry:#x} has no delivery mode that can be sent")
             return
-        self.bus.deliver(entry >> 56, bool(entry & Redirection.LOGICAL), delivery, entry & Redirection.VECTOR, trigger)
+        destination = entry >> 56 | (entry & Redirection.EXTENDED_DESTINATION) >> 49 << 8
+        self.bus.deliver(destination, bool(entry & Redirection.LOGICAL), delivery, entry & Redirection.VECTOR, trigger)
 
     def end_of_interrupt(self, vector: int) -> None:
         """EOI for a vector, broadcast by a local APIC or written to the EOI register."""
@@ -149,7 +152,8 @@ class IoApic(SysBusDevice):
     def _write_entry(self, pin: int, high: int, value: int) -> None:
         old = self.table[pin]
         half = U32 << 32 * high
-        entry = old & ~half | value << 32 * high & WRITABLE | old & READ_ONLY
+        writable = WRITABLE | Redirection.EXTENDED_DESTINATION if self.bus.extended else WRITABLE
+        entry = old & ~half | value << 32 * high & writable | old & READ_ONLY
         if not entry & Redirection.LEVEL:  # guests of version 0x11 parts end an interrupt so
             entry &= ~int(Redirection.REMOTE_IRR)
         self.table[pin] = int(entry)

@@ -207,7 +207,7 @@ class LocalApic(ApicMsrs, Device):
     def is_addressed(self, destination: int, mode: DestinationMode) -> bool:
         """Whether a message's destination, never the broadcast, names this APIC."""
         if mode == DestinationMode.PHYSICAL:
-            return destination == (self.apic_id if self.x2apic_mode else self.apic_id & 0xFF)
+            return destination == self.apic_id  # in xAPIC mode too: ids that this mode cannot have must not pass for others
         if self.x2apic_mode:
             logical = self.x2apic_logical_id
             return destination >> 16 == logical >> 16 and bool(destination & logical & 0xFFFF)

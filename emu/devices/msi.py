@@ -1,6 +1,6 @@
 """Message-signalled interrupts: a write to 0xFEEx_xxxx is a message to local APICs; and the window that takes it.
 
-Intel SDM vol. 3A, "Message Signalled Interrupts".  Not here: remapped messages, destinations above 8 bits.
+Intel SDM vol. 3A, "Message Signalled Interrupts".  Not here: remapped messages, destinations above 15 bits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Address(IntFlag):
 
     LOGICAL = 1 << 2
     REDIRECTION_HINT = 1 << 3
+    EXTENDED_DESTINATION = 0x7F << 5  # bits 14:8, if the bus has them
     DESTINATION = 0xFF << 12
 
 
@@ -46,7 +47,10 @@ def send_msi(bus: ApicBus, address: int, data: int) -> bool:
     if hinted and delivery == DeliveryMode.FIXED:  # one of the group only
         delivery = DeliveryMode.LOWEST_PRIORITY
     trigger = TriggerMode(bool(data & Data.LEVEL))
-    return bus.deliver(address >> 12 & 0xFF, mode, delivery, data & Data.VECTOR, trigger, int(bool(data & Data.ASSERT)))
+    destination = address >> 12 & 0xFF
+    if bus.extended:
+        destination |= (address & Address.EXTENDED_DESTINATION) >> 5 << 8
+    return bus.deliver(destination, mode, delivery, data & Data.VECTOR, trigger, int(bool(data & Data.ASSERT)))
 
 
 class ApicWindow(Device):

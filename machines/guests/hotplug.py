@@ -1,10 +1,11 @@
 """The hot-plug guest: a small kernel that brings hot-plugged CPUs up and lets them go, and says so on COM1.
 
-It boots by multiboot on `pc` or `q35`, needs no firmware, and serves 1 to 255 possible CPUs.  Its source is beside
+It boots by multiboot on `pc` or `q35`, needs no firmware, and serves 1 to 288 possible CPUs.  Its source is beside
 this file: hotplug.s (boot, console, chipset), hotplug_interrupts.s, hotplug_cpus.s.  Lines it prints, in order:
 
     numachine hotplug guest
     machine pc | machine q35
+    local apic x2apic                              if CPUID has it
     interrupts 8259 | interrupts ioapic            the latter when the command line has the word `ioapic`
     interface legacy modern | interface modern     without `legacy` when already switched, as after a reset
     possible 4 present 1
@@ -17,7 +18,7 @@ this file: hotplug.s (boot, console, chipset), hotplug_interrupts.s, hotplug_cpu
 
 Bytes it takes on COM1: `s` prints `possible 4 present 2 online 2`; `q` prints `power off` and enters S5, as the
 power button does; `r` prints `reset` and resets through port 0xCF9.
-Not here: x2APIC (APIC ids above 254), eject through firmware.
+Not here: eject through firmware.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pathlib import Path
 from machines.guests import asm
 
 SOURCES = ("hotplug.s", "hotplug_interrupts.s", "hotplug_cpus.s")
-MEMORY_END = 0x250000
+MEMORY_END = 0x258000
 WORK_TERMS = 100_000
 WORK_SUM = WORK_TERMS * (WORK_TERMS + 1) * (2 * WORK_TERMS + 1) // 6
 IOAPIC_WORD = b"ioapic"

@@ -290,12 +290,20 @@ say_cpu:
 
 send_ipi:                           # esi: record, eax: ICR; changes eax, edx
     mov edx, [esi+CPU_APIC]
+    cmp byte ptr [use_x2apic], 0
+    jne send_ipi_msr
     shl edx, 24
     mov [LAPIC+LAPIC_ICR_HIGH], edx
     mov [LAPIC+LAPIC_ICR_LOW], eax
 send_ipi_wait:
     test dword ptr [LAPIC+LAPIC_ICR_LOW], ICR_PENDING
     jnz send_ipi_wait
+    ret
+send_ipi_msr:
+    push ecx
+    mov ecx, MSR_X2APIC_ICR
+    wrmsr
+    pop ecx
     ret
 
 wait_while_state:                   # esi: record, ebx: state; up to a second; changes eax, ecx, edx
@@ -501,10 +509,28 @@ ap_long:
     add esp, AP_STACKS
     lidt [rip+idt64_pointer]
     mov ebp, LAPIC
+    cmp byte ptr [rip+use_x2apic], 0
+    jne ap_x2apic
     mov dword ptr [rbp+LAPIC_TPR], 0
     mov dword ptr [rbp+LAPIC_SVR], SVR_ENABLE|VECTOR_SPURIOUS
     mov eax, [rbp+LAPIC_ID]
     shr eax, 24
+    jmp ap_identified
+ap_x2apic:
+    mov ecx, MSR_APIC_BASE
+    rdmsr
+    bts eax, APIC_BASE_X2APIC_BIT
+    wrmsr
+    xor edx, edx
+    xor eax, eax
+    mov ecx, MSR_X2APIC+(LAPIC_TPR>>4)
+    wrmsr
+    mov eax, SVR_ENABLE|VECTOR_SPURIOUS
+    mov ecx, MSR_X2APIC+(LAPIC_SVR>>4)
+    wrmsr
+    mov ecx, MSR_X2APIC+(LAPIC_ID>>4)
+    rdmsr
+ap_identified:
     mov [rbx+CPU_SEEN_APIC], eax
     xor eax, eax                    # sum of squares, times the CPU's index plus one
     mov ecx, WORK_TERMS
@@ -533,8 +559,22 @@ ap_stop:
     jmp ap_stop
 
 ap_wake:
+    cmp byte ptr [rip+use_x2apic], 0
+    jne ap_wake_x2apic
     mov dword ptr [rbp+LAPIC_EOI], 0
 ap_ignore:
+    iret
+ap_wake_x2apic:
+    push rax
+    push rcx
+    push rdx
+    xor eax, eax
+    xor edx, edx
+    mov ecx, MSR_X2APIC_EOI
+    wrmsr
+    pop rdx
+    pop rcx
+    pop rax
     iret
 ap_exception:
     mov dword ptr [rbx+CPU_STATE], STATE_FAULTED
@@ -574,4 +614,5 @@ event: .byte 0
 command: .byte 0
 timer_fired: .byte 0
 use_ioapic: .byte 0
+use_x2apic: .byte 0
 hex_digits: .ascii "0123456789abcdef"

@@ -37,6 +37,12 @@
 .set LAPIC_ICR_LOW, 0x300
 .set LAPIC_ICR_HIGH, 0x310
 .set LAPIC_LVT_LINT0, 0x350
+.set CPUID_X2APIC_BIT, 21           # leaf 1, ECX
+.set MSR_APIC_BASE, 0x1B
+.set APIC_BASE_X2APIC_BIT, 10
+.set MSR_X2APIC, 0x800              # plus a register's offset divided by 16
+.set MSR_X2APIC_EOI, 0x80B
+.set MSR_X2APIC_ICR, 0x830
 .set LAPIC_LVT_LINT1, 0x360
 .set SVR_ENABLE, 0x100
 .set LVT_EXTINT, 0x700
@@ -97,14 +103,55 @@ set_gate:                           # eax: handler, edi: gate; moves edi on
 
 # -- interrupt controllers ----------------------------------------------------------------------------------------------
 
-interrupts_init:
-    outb PIT_CONTROL, PIT_CHANNEL0_MODE0
-    mov dword ptr [LAPIC+LAPIC_TPR], 0
-    mov dword ptr [LAPIC+LAPIC_SVR], SVR_ENABLE|VECTOR_SPURIOUS
-    mov dword ptr [LAPIC+LAPIC_LVT_LINT1], LVT_NMI
+# In x2APIC mode, which a CPU gets if it can, the registers are MSRs and APIC ids have 32 bits.
+local_apic_init:
+    mov eax, 1
+    cpuid
+    bt ecx, CPUID_X2APIC_BIT
+    jnc local_apic_registers
+    call say; .asciz "local apic x2apic\n"
+    mov byte ptr [use_x2apic], 1
+    mov ecx, MSR_APIC_BASE
+    rdmsr
+    bts eax, APIC_BASE_X2APIC_BIT
+    wrmsr
+local_apic_registers:
+    mov ecx, LAPIC_TPR
+    xor eax, eax
+    call lapic_write
+    mov ecx, LAPIC_SVR
+    mov eax, SVR_ENABLE|VECTOR_SPURIOUS
+    call lapic_write
+    mov ecx, LAPIC_LVT_LINT1
+    mov eax, LVT_NMI
+    call lapic_write
+    cmp byte ptr [use_x2apic], 0
+    jne local_apic_wide_id
     mov eax, [LAPIC+LAPIC_ID]
     shr eax, 24
     mov [bsp_apic], eax
+    ret
+local_apic_wide_id:
+    mov ecx, MSR_X2APIC+(LAPIC_ID>>4)
+    rdmsr
+    mov [bsp_apic], eax
+    ret
+
+lapic_write:                        # ecx: register, eax: value; changes ecx, edx
+    cmp byte ptr [use_x2apic], 0
+    jne lapic_write_msr
+    mov [LAPIC+ecx], eax
+    ret
+lapic_write_msr:
+    shr ecx, 4
+    add ecx, MSR_X2APIC
+    xor edx, edx
+    wrmsr
+    ret
+
+interrupts_init:
+    outb PIT_CONTROL, PIT_CHANNEL0_MODE0
+    call local_apic_init
     outb PIC1_COMMAND, ICW1_INIT_ICW4
     outb PIC1_DATA, IRQ_BASE
     outb PIC1_DATA, ICW3_CASCADE_IRQ2
@@ -119,14 +166,17 @@ interrupts_init:
     outb PIC1_DATA, PIC1_MASK
     outb PIC2_DATA, PIC2_MASK
     outb ELCR2, ELCR2_IRQ9
-    mov dword ptr [LAPIC+LAPIC_LVT_LINT0], LVT_EXTINT
-    ret
+    mov ecx, LAPIC_LVT_LINT0
+    mov eax, LVT_EXTINT
+    jmp lapic_write
 
 ioapic_init:
     call say; .asciz "interrupts ioapic\n"
     outb PIC1_DATA, PIC_MASK_ALL
     outb PIC2_DATA, PIC_MASK_ALL
-    mov dword ptr [LAPIC+LAPIC_LVT_LINT0], LVT_MASKED
+    mov ecx, LAPIC_LVT_LINT0
+    mov eax, LVT_MASKED
+    call lapic_write
     mov ecx, IOAPIC_REDIRECTION+2*GSI_TIMER
     mov ebx, IRQ_BASE+IRQ_TIMER
     call ioapic_route
@@ -161,7 +211,11 @@ end_of_interrupt_first:
     out PIC1_COMMAND, al
     ret
 end_of_interrupt_apic:
-    mov dword ptr [LAPIC+LAPIC_EOI], 0
+    push ecx
+    mov ecx, LAPIC_EOI
+    xor eax, eax
+    call lapic_write
+    pop ecx
     ret
 
 # -- handlers -----------------------------------------------------------------------------------------------------------

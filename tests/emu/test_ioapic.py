@@ -12,8 +12,8 @@ MASKED, LEVEL, REMOTE_IRR, LOGICAL, LOWEST = 1 << 16, 1 << 15, 1 << 14, 1 << 11,
 
 
 class Board(System):
-    def __init__(self, version=0x20):
-        super().__init__()
+    def __init__(self, version=0x20, ids=(0, 1, 2, 3)):
+        super().__init__(ids)
         self.ioapic = IoApic(self.bus, version)
 
     def get(self, index):
@@ -56,6 +56,17 @@ def test_entry_keeps_what_can_be_written_and_no_more(board):
     board.put(0x11, 0xFFFF_FFFF)
 
     assert board.get(0x10) == 0x0001_AFFF and board.get(0x11) == 0xFF00_0000
+
+
+def test_destinations_have_15_bits_where_the_bus_has_them():
+    board = Board(ids=(0x1F, 0x11F))
+    board.bus.extended = True
+
+    board.put(0x19, 0x1F02_0000)
+    board.put(0x18, 0x34)
+    board.ioapic.irq[4].raise_()
+
+    assert board.get(0x19) == 0x1F02_0000 and board.receivers(0x34) == [0x11F]
 
 
 def test_register_outside_the_table_reads_zero(board):

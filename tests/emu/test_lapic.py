@@ -469,11 +469,15 @@ def test_extint_message_lets_the_pic_in_until_it_is_acknowledged(system):
 
 # ---- x2APIC ---------------------------------------------------------------------------------------------------------
 
-@pytest.fixture
-def x2(system):
+def in_x2apic_mode(system):
     for lapic in system.apics:
         assert lapic.write_msr(APIC_BASE, lapic.read_msr(APIC_BASE) | EXTD)
     return system
+
+
+@pytest.fixture
+def x2(system):
+    return in_x2apic_mode(system)
 
 
 @pytest.mark.parametrize("before, after, allowed", [
@@ -535,6 +539,35 @@ def test_self_ipi(x2):
     assert x2.apics[1].write_msr(0x83F, 0x66)
 
     assert x2.receivers(0x66) == [1]
+
+
+def test_logical_x2apic_destinations_are_a_cluster_of_16_and_a_member_mask():
+    x2 = in_x2apic_mode(System((0x0E, 0x0F, 0x10, 0x1F, 0x11F)))
+
+    for cluster, members, vector in ((0, 0xC000, 0x41), (1, 0x8001, 0x42), (0x11, 0x8000, 0x43)):
+        x2.apics[0].write_msr(0x830, (cluster << 16 | members) << 32 | 0x800 | vector)
+
+    assert [x2.receivers(vector) for vector in (0x41, 0x42, 0x43)] == [[0x0E, 0x0F], [0x10, 0x1F], [0x11F]]
+    assert x2.apics[4].read_msr(0x80D) == 0x0011_8000
+
+
+def test_an_id_beyond_255_is_itself_and_never_its_low_byte():
+    system = System((0x1F, 0x11F))
+
+    system.bus.deliver(0x1F, 0, 0, 0x41)
+    system.bus.deliver(0x11F, 0, 0, 0x42, wide=True)
+
+    assert system.receivers(0x41) == [0x1F] and system.receivers(0x42) == [0x11F]
+
+
+@pytest.mark.parametrize("extended, receiver", [(False, 0x1F), (True, 0x11F)])
+def test_msi_destinations_have_15_bits_where_the_bus_has_them(extended, receiver):
+    system = System((0x1F, 0x11F))
+    system.bus.extended = extended
+
+    send_msi(system.bus, 0xFEE1_F020, 0x0045)
+
+    assert system.receivers(0x45) == [receiver]
 
 
 # ---- messages -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from emu.qmp import QmpError
 from emu.qom import ObjectError
+from machines import Q35
 from machines.guests import hotplug
 
 
@@ -27,6 +28,23 @@ def test_all_of_255_cpus_can_be_plugged(boot, plug):
     for slot in (1, 2, 127, 254):
         plug(vm, slot)
     vm.serial.send("s").expect("possible 255 present 5 online 5")
+
+
+def test_the_last_of_288_cpus_is_plugged_and_ejected_by_its_x2apic_id(boot, plug, unplug):
+    vm = boot(machine=Q35, smp="1,maxcpus=288")
+    assert "local apic x2apic" in vm.serial.text
+    for slot in (255, 287):
+        plug(vm, slot)
+    unplug(vm, 287)
+    vm.serial.send("s").expect("possible 288 present 2 online 2")
+
+
+@pytest.mark.parametrize("append", ["", "ioapic"])
+def test_a_guest_in_x2apic_mode_plugs_and_ejects(boot, plug, unplug, append):
+    vm = boot(smp="2,maxcpus=4", cpu="qemu64,+x2apic", append=append)
+    plug(vm, 3)
+    unplug(vm, 3)
+    vm.serial.send("s").expect("possible 4 present 2 online 2")
 
 
 def test_every_level_of_the_topology_can_be_plugged(boot, plug):
