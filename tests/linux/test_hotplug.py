@@ -1,16 +1,10 @@
-"""Linux takes CPUs that arrive and lets them go, through its ACPI code alone."""
+"""Linux takes CPUs that arrive and lets them go, through its ACPI code alone.  Every interface: test_matrix.py."""
 
 from __future__ import annotations
-
-RUN_ON = "taskset {mask:x} sh -c 'cut -d\" \" -f39 /proc/self/stat'"
 
 
 def free_slot(vm):
     return next(entry for entry in vm.qmp.query_hotpluggable_cpus() if "qom-path" not in entry)
-
-
-def bring_online(shell, cpu):
-    assert shell.run(f"echo 1 > /sys/devices/system/cpu/cpu{cpu}/online") == ""
 
 
 def test_cpu_add_until_a_process_runs_there(linux):
@@ -18,9 +12,8 @@ def test_cpu_add_until_a_process_runs_there(linux):
     assert shell.run("nproc") == "1"
     vm.qmp.cpu_add(id=1)
     assert vm.qmp.wait("ACPI_DEVICE_OST")["data"]["info"]["status"] == 0
-    bring_online(shell, 1)
+    shell.use(1)
     assert shell.run("nproc") == "2"
-    assert shell.run(RUN_ON.format(mask=2)) == "1"
     before = vm.cpus[1].retired
     shell.run("taskset 2 sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done'")
     assert vm.cpus[1].retired - before > 1_000_000
@@ -33,7 +26,7 @@ def test_device_add_with_the_listed_properties_and_device_del(linux):
     slot = str(vm.slots.slot_of(vm.slots[3].cpu).index)
     assert vm.qmp.wait("ACPI_DEVICE_OST")["data"]["info"] == {
         "device": "c2", "slot": slot, "slot-type": "CPU", "source": 1, "status": 0}  # fmt: skip
-    bring_online(shell, 1)
+    shell.bring_online(1)
     assert shell.run("nproc") == "2"
     vm.qmp.device_del(id="c2")
     assert vm.qmp.wait("DEVICE_DELETED", device="c2")["data"]["path"] == "/machine/peripheral/c2"
@@ -47,11 +40,10 @@ def test_slot_can_be_used_again(linux):
     for _ in range(3):
         vm.qmp.cpu_add(id=2)
         vm.qmp.wait("ACPI_DEVICE_OST", source=1, status=0)
-        bring_online(shell, 1)
-        assert shell.run(RUN_ON.format(mask=2)) == "1"
+        shell.use(1)
         vm.qmp.device_del(id=vm.slots[2].cpu.path)
         vm.qmp.wait("DEVICE_DELETED")
-        assert shell.run("cat /sys/devices/system/cpu/online") == "0"
+        assert shell.online == "0"
 
 
 def test_all_cpus_of_a_second_socket(linux):
@@ -59,7 +51,7 @@ def test_all_cpus_of_a_second_socket(linux):
     for slot in (2, 3):
         vm.qmp.cpu_add(id=slot)
         vm.qmp.wait("ACPI_DEVICE_OST", source=1, status=0)
-        bring_online(shell, slot)
+        shell.bring_online(slot)
     assert shell.run("cat /sys/devices/system/cpu/cpu3/topology/physical_package_id") == "1"
     assert shell.run("nproc") == "4"
 
@@ -68,5 +60,4 @@ def test_last_of_255_cpus(linux):
     vm, shell = linux(smp="1,maxcpus=255", memory="512M")
     vm.qmp.cpu_add(id=254)
     vm.qmp.wait("ACPI_DEVICE_OST", slot="254", source=1, status=0)
-    bring_online(shell, 1)
-    assert shell.run(RUN_ON.format(mask=2)) == "1"
+    shell.use(1)
