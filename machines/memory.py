@@ -1,13 +1,14 @@
 """Guest RAM and firmware ROM as machines and devices see them: sizes, the PCI hole, shadowing, DMA with code invalidation.
 
 With firmware, the area from 768 KiB to 1 MiB belongs to the chipset's PAM registers: each segment shows RAM, read-only RAM, or
-what is behind it (the last 128 KiB of the ROM, below that nothing).  Without, it is RAM.
+what is behind it (the last 128 KiB of the ROM, below that nothing).  Without, it is RAM.  The VGA's text memory is RAM in any case.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from emu.devices.vga import TEXT_BASE, TEXT_SIZE
 from jit.engine import Engine
 from jit.state import TlbFlag
 
@@ -45,7 +46,7 @@ class GuestMemory:
     def ranges(self) -> list[Range]:
         """Where RAM and ROM are now: address, bytes, offset in the RAM mapping, and which of the two."""
         if self.rom:
-            ranges = [(0, VGA_HOLE, 0, RAM), *self._shadow_ranges(), (MIB, self.low - MIB, MIB, RAM),
+            ranges = [(0, VGA_HOLE, 0, RAM), (TEXT_BASE, TEXT_SIZE, TEXT_BASE, RAM), *self._shadow_ranges(), (MIB, self.low - MIB, MIB, RAM),
                       (FOUR_GIB - len(self.rom), len(self.rom), self.rom_offset, ROM)]  # fmt: skip
         else:
             ranges = [(0, self.low, 0, RAM)]

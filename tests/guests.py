@@ -178,6 +178,11 @@ def seabios(name: str = "bios-256k.bin") -> Path:
     return path if path.exists() else unavailable(f"the seabios package has no {name}")
 
 
+def memtest(word: str = "x64") -> Path:
+    """memtest86+ of Debian's package, "x64" or "ia32": a bzImage like a kernel's."""
+    return fetch_package("memtest86+") / f"boot/memtest86+{word}.bin"
+
+
 def initramfs(compressed: bool = True) -> Path:
     """A busybox initramfs whose init prints INIT_READY and runs a shell on the console; same bytes at every build."""
     archive = cpio_newc(initramfs_entries(busybox().read_bytes()))

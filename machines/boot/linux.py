@@ -62,7 +62,7 @@ def split(data: bytes) -> tuple[bytes, bytes]:
     """The real-mode setup part and the rest, which is the kernel proper.  Raises BootError for a file cut short."""
     end = ((data[SETUP_SECTS] or DEFAULT_SETUP_SECTS) + 1) * SECTOR
     kernel = data[end:]
-    if len(kernel) < struct.unpack_from("<I", data, SYSSIZE)[0] * PARAGRAPH:
+    if -(-len(kernel) // PARAGRAPH) < struct.unpack_from("<I", data, SYSSIZE)[0]:
         raise BootError("the kernel file is cut short: it is smaller than its header says")
     return data[:end], kernel
 

@@ -1,4 +1,4 @@
-"""Port 0x92, debug console, debug exit, DMA controllers and the VGA stub."""
+"""Port 0x92, debug console, debug exit, DMA controllers and the CRT controller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emu.devices.debug_exit import DebugExit
 from emu.devices.debugcon import DebugConsole
 from emu.devices.dma import IsaDma
 from emu.devices.port92 import Port92
-from emu.devices.vga_stub import VgaStub
+from emu.devices.vga import VgaCrtc
 
 
 @pytest.fixture
@@ -78,24 +78,19 @@ def test_dma_page_registers_store(io):
     assert (io.read(0x87, 1), io.read(0x83, 1)) == (0xA5, 0)
 
 
-def test_vga_stub_keeps_cursor_and_text(io):
-    memory, clock = AddressSpace("memory", 1 << 52), ManualClock()
-    vga = VgaStub(clock)
-    vga.attach(io, memory)
-    for index, value in ((14, 1), (15, 0x42)):
+def test_crtc_keeps_start_and_cursor(io):
+    vga = VgaCrtc(ManualClock())
+    vga.attach(io)
+    for index, value in ((12, 2), (13, 0x10), (14, 1), (15, 0x42)):
         io.write(0x3D4, 1, index)
         io.write(0x3D5, 1, value)
-    memory.write(0xB8000, 2, 0x0741)
-    memory.write(0xB8003, 4, 0x0743_0742)
-    assert vga.cursor == (4, 2)
+    assert (vga.start, vga.cursor) == (0x210, 0x142)
     assert io.read(0x3D5, 1) == 0x42
-    assert memory.read(0xB8000, 1) == ord("A")
-    assert vga.text()[1] == ""
 
 
-def test_vga_stub_retraces_once_a_frame(io):
+def test_crtc_retraces_once_a_frame(io):
     clock = ManualClock()
-    VgaStub(clock).attach(io, AddressSpace("memory", 1 << 52))
+    VgaCrtc(clock).attach(io)
     assert io.read(0x3DA, 1) == 0
     clock.advance(16_500_000)
     assert io.read(0x3DA, 1) == 0x09

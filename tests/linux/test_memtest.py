@@ -10,7 +10,7 @@ from machines import Pc, Q35
 from machines.pc import X86Pc
 from tests import guests
 
-pytestmark = [pytest.mark.linux, pytest.mark.slow]
+pytestmark = pytest.mark.linux
 TESTS = 3  # how many run, each over all memory: address bits, own addresses in order and in parallel
 
 
