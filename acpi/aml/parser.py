@@ -28,6 +28,7 @@ WIDTHS = {"byte": 1, "word": 2, "dword": 4, "qword": 8}
 # places of SuperName and Target whose opcodes are no names
 NO_TARGET = 0x00
 METHOD_TYPE = 8  # as ObjectType says it, in External
+NO_METHOD = -1
 
 # field lists
 RESERVED_FIELD, ACCESS_FIELD, CONNECT_FIELD, EXTENDED_ACCESS_FIELD = range(4)
@@ -72,13 +73,13 @@ class Term:
 
 
 class Declarations:
-    """Which paths are known, and how many arguments the methods among them take."""
+    """Which paths are known, and how many arguments the methods among them take; NO_METHOD for what is none."""
 
     def __init__(self, arities: dict[Path, int] | None = None) -> None:
         self.arities: dict[Path, int] = {("_OSI",): 1} | (arities or {})
         self.aliases: dict[Path, tuple[str, Path]] = {}
 
-    def declare(self, path: Path, arity: int = 0) -> None:
+    def declare(self, path: Path, arity: int = NO_METHOD) -> None:
         self.arities[path] = arity
 
     def arity(self, name: str, scope: Path) -> int | None:
@@ -152,7 +153,7 @@ class Parser:
 
     def again(self) -> bool:
         """Whether a second pass may read what this one did not."""
-        return self.failed or any(self.known.arity(*name) for name in self.guessed)
+        return self.failed or any(self.known.arity(*name) not in (None, NO_METHOD) for name in self.guessed)
 
     # ------------------------------------------------------------ errors and bytes
 
@@ -277,7 +278,7 @@ class Parser:
         arity = self.known.arity(name, self.scope)
         if arity is None:
             self.guessed.append((name, self.scope))
-        if not arity:
+        if arity in (None, NO_METHOD):
             return Term(NAME, (name,), at)
         return Term(CALL, (name, *[self.term() for _ in range(arity)]), at)
 
@@ -345,7 +346,7 @@ class Parser:
     def declare(self, op: Opcode, args: tuple[Any, ...]) -> None:
         if op.name == "External":
             path = absolute(args[0], self.scope)
-            self.known.arities.setdefault(path, args[2] if args[1] == METHOD_TYPE else 0)
+            self.known.arities.setdefault(path, args[2] if args[1] == METHOD_TYPE else NO_METHOD)
         elif op.name == "Method":
             self.known.declare(absolute(args[0], self.scope), args[1] & ARGUMENT_COUNT)
         elif op.name == "Alias":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .asl import headline
 from .parser import Term
 from .values import Node, described
 
@@ -38,7 +39,7 @@ class Statement(Step):
 
     @property
     def text(self) -> str:
-        return repr(self.term)
+        return headline(self.term)
 
 
 @dataclass(frozen=True, slots=True)
