@@ -10,11 +10,11 @@ from enum import IntEnum
 
 from jit.codecache import BLOCK_SIZE, Block, Cpu, Engine, block_at
 from jit.state import NO_PAGE, TemplateFlag
-from jit.translate import (
-    BLOCK_ROOM, MAX_INSN_BYTES, W_LENGTH, W_TEMPLATE, W_VARIANT, TemplateLayout, choose_variants, decode_at, emit_block,
-    take_block, take_crossing, template_at, translate, word, words_of,
-)  # fmt: skip
+from jit.decode import MAX_INSN_BYTES, choose_variants, decode_at, take_block, take_crossing
+from jit.emit import emit_block
+from jit.translate import BLOCK_ROOM, translate
 from jit.words import word_function
+from jit.work import W_LENGTH, W_TEMPLATE, W_VARIANT, TemplateLayout, template_at, word, words_of
 
 
 class Stage(IntEnum):

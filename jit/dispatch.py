@@ -6,14 +6,17 @@ found or translated, a fault delivered, or the slice ended.
 from __future__ import annotations
 
 from jit.codecache import Block, Cpu, Engine, block_at, find_block, succeed
+from jit.emit import JUMP_MASK
 from jit.memory import PAGE_OFFSET, TlbInfo, lookup
 from jit.state import (
-    NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, USED_LIMIT, Call, Exit, Leave, TlbFlag, Trace,
+    JUMP_ENTRY, NO_PAGE, NO_WHERE, PAGE_BITS, RESTART, USED_LIMIT, Call, Exit, Leave, TlbFlag, Trace,
 )
-from jit.translate import JUMP_MASK, MODE_MMU_SHIFT, MODE_SINGLE, JumpEntry, linear_pc, translate
-from jit.words import word_function
+from jit.translate import translate
+from jit.words import Layout, word_function
+from jit.work import MODE_MMU_SHIFT, MODE_SINGLE, linear_pc
 
 EXECUTE = TlbFlag.EXECUTE
+JumpEntry = Layout("JumpEntry", JUMP_ENTRY)
 
 
 @word_function

@@ -19,14 +19,16 @@ from weakref import WeakMethod, WeakValueDictionary
 
 import numpy as np
 
-from jit import dispatch, hostcode, translate
+from jit import decode, dispatch, emit, hostcode
 from jit.bytecode import MASK64, PC, WORD, BlockSource, End, Step, block_source
 from jit.codecache import JMP_REL32, Cpu, block_at
+from jit.emit import JUMP_MASK, known_target, same_page
 from jit.frame import BlockCode, Frame, view
 from jit.primitives import PYTHON_FUNCTIONS, python_address
 from jit.state import BLOCK, JUMP_ENTRY, PAGE_BITS, TEMPLATE, Leave, TemplateFlag
-from jit.translate import H_NEXT, H_PC, JUMP_MASK, MODE_SINGLE, UNDEFINED, W_LENGTH, W_TEMPLATE, WORDS_BYTES
+from jit.translate import BLOCK_ROOM
 from jit.words import REGISTRY
+from jit.work import H_NEXT, H_PC, MODE_SINGLE, UNDEFINED, W_LENGTH, W_TEMPLATE, WORDS_BYTES, WORK_SIZE
 
 if TYPE_CHECKING:
     from jit.engine import Engine, Vcpu
@@ -101,8 +103,8 @@ class Bytecode:
         for name in ("walk", "raise_fault", "before_step", "after_step", "watch"):
             w[name] = self.library.address(getattr(self.front, name))
         w["callback"], w["enter"] = self._callback_address(), python_address(_run_blocks)
-        w["work"] = self.work = engine.array(translate.WORK_SIZE, np.uint8)
-        size = CELL * max(1, arena_size // ARENA_BYTES) + translate.BLOCK_ROOM
+        w["work"] = self.work = engine.array(WORK_SIZE, np.uint8)
+        size = CELL * max(1, arena_size // ARENA_BYTES) + BLOCK_ROOM
         w["arena_start"] = w["arena_next"] = self.cells = engine.array(size, np.uint8)
         w["arena_end"] = self.cells + size
         self.memory = view(self.cells, size)
@@ -167,9 +169,9 @@ class Bytecode:
         assert target is not None, "a direct jump goes to a constant"
         engine, mode = self.engine.address, int(self.rows[block.number]["mode"])
         row = block_at(engine, block.number)
-        known = translate.known_target(engine, row, target)
+        known = known_target(engine, row, target)
         block.links.append(self.blocks[known] if known else None)
-        block.ways.append(Leave.NEXT if mode & MODE_SINGLE else Leave.LINK if translate.same_page(row, target, mode) else None)
+        block.ways.append(Leave.NEXT if mode & MODE_SINGLE else Leave.LINK if same_page(row, target, mode) else None)
 
     def _forget_all(self) -> None:
         """The code cache was flushed."""
@@ -314,5 +316,5 @@ def _emit_block(engine: int, number: int, count: int) -> int:
     return _BACKENDS[engine].emit_block(number, count)
 
 
-translate.take_instruction.replace_reference(_take_instruction)
-translate.emit_block.replace_reference(_emit_block)
+decode.take_instruction.replace_reference(_take_instruction)
+emit.emit_block.replace_reference(_emit_block)

@@ -17,7 +17,7 @@ from jit.glue import glue_module
 from jit.library import PAIR, StencilLibrary
 from jit.region import Regions
 from jit.state import Call, Exit, Trace
-from jit.translate import UNDEFINED, WORK_SIZE
+from jit.work import UNDEFINED, WORK_SIZE
 
 if TYPE_CHECKING:
     from jit.engine import Engine, Vcpu

@@ -27,7 +27,8 @@ from jit.region_object import CONSTANTS, RegionCode, obtain
 from jit.region_shape import Blocks, Rejected, Shape, grow, linear
 from jit.state import PAGE_BITS, PAGE_SIZE, REGION, TLB_ENTRIES, Counter, TlbFlag
 from jit.stencil import ABS32, ABS64, HOLE, REL32
-from jit.translate import BLOCK_ROOM, MODE_MMU_SHIFT, MODE_SINGLE
+from jit.translate import BLOCK_ROOM
+from jit.work import MODE_MMU_SHIFT, MODE_SINGLE
 
 if TYPE_CHECKING:
     from jit.engine import Vcpu

@@ -19,7 +19,7 @@ from jit.lower import (
 from jit.region_flags import FLAGS, LazyFlags, Plan
 from jit.region_shape import BlockCode, Rejected, Shape
 from jit.state import NO_ERROR_CODE, Counter, Leave
-from jit.translate import tlb_offset
+from jit.work import tlb_offset
 from jit.words import Layout
 
 HELPER = "T_"                           # symbols of runtime functions' trampolines

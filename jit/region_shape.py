@@ -14,7 +14,7 @@ import numpy as np
 
 from jit.codecache import JMP_REL32
 from jit.state import BLOCK, NO_PAGE, PAGE_BITS, PAGE_SIZE, REGION_BLOCKS
-from jit.translate import MODE_BASE_SHIFT, MODE_SINGLE, MODE_SIZE
+from jit.work import MODE_BASE_SHIFT, MODE_SINGLE, MODE_SIZE
 
 MAX_INSNS = 240
 MAX_ENTRIES = 24                        # of a page, for indirect jumps to choose from

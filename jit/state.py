@@ -137,7 +137,7 @@ RANGE = np.dtype([                      # guest-physical ranges backed by host m
     ("flags", "u8"),                    # TlbFlag: READ, WRITE, EXECUTE, ROM
 ])
 
-CODE_CACHE_FIELDS = [                   # jit/codecache.py and jit/translate.py
+CODE_CACHE_FIELDS = [                   # jit/codecache.py, jit/decode.py, jit/emit.py
     ("blocks", "u8"), ("block_count", "u8"), ("block_limit", "u8"),     # BLOCK array; number 0 is not used
     ("buckets", "u8"), ("bucket_mask", "u8"),                           # u32 block numbers, chained by BLOCK.chain
     ("page_blocks", "u8"),              # u32 a RAM page: first block on it, chained by BLOCK.page_next

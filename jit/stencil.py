@@ -1,7 +1,7 @@
 """Stencils: instruction forms compiled once to machine code with holes.
 
 A form becomes one or two functions (with and without its flag writes); LLVM emits an object; its relocations say where the
-holes are.  The result is plain data, kept on disk, that the translator copies and patches (jit/translate.py).
+holes are.  The result is plain data, kept on disk, that the translator copies and patches (jit/emit.py).
 """
 from __future__ import annotations
 

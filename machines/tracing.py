@@ -13,7 +13,7 @@ from emu import log
 from jit.engine import BlockInfo, Vcpu
 from jit.ir import show
 from jit.state import NO_ERROR_CODE, Trace
-from jit.translate import MODE_SIZE, linear_pc
+from jit.work import MODE_SIZE, linear_pc
 from jit.x86.interrupts import Event
 from jit.x86.state import Gpr, Seg, Vector
 from machines.cpu_view import CpuView

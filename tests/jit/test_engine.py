@@ -10,7 +10,8 @@ from jit import cache
 from jit.engine import Vcpu
 from jit.native import FIXED_SIZE
 from jit.state import Call, Exit, TlbFlag
-from jit.translate import BLOCK_ROOM, MAX_INSNS
+from jit.translate import BLOCK_ROOM
+from jit.work import MAX_INSNS
 from jit.x86.front import X86Front
 from jit.x86.state import Flag, Vector
 from tests.jit.guest import CODE, DATA, EVERY, MMIO, OTHER_CODE, RAM_SIZE, SPARE, WINDOW, WRITABLE, Guest
