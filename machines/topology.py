@@ -171,6 +171,10 @@ class Topology:
         return self.die_shift + field_width(self.dies)
 
     @property
+    def logical_per_die(self) -> int:
+        return self.cores * self.threads
+
+    @property
     def logical_per_package(self) -> int:
         return self.dies * self.cores * self.threads
 

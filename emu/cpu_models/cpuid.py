@@ -44,11 +44,13 @@ class CpuTopology(Protocol):
     @property
     def logical_per_package(self) -> int: ...
     @property
+    def logical_per_die(self) -> int: ...  # QEMU: what leaves without dies say of the package
+    @property
     def apic_id_limit(self) -> int: ...
 
 
 class _Uniprocessor:
-    dies = cores = threads = logical_per_package = apic_id_limit = 1
+    dies = cores = threads = logical_per_package = logical_per_die = apic_id_limit = 1
     core_shift = die_shift = package_shift = 0
 
 
@@ -116,8 +118,9 @@ def vendor_and_level(q: Query) -> Registers:
 def version_and_features(q: Query) -> Registers:
     ecx, edx = q.bits(f.WORD_1_ECX), q.bits(f.WORD_1_EDX)
     ebx = (q.apic_id & 0xFF) << 24 | CLFLUSH_LINE_64
-    if q.topology.logical_per_package > 1:
-        ebx |= (q.topology.logical_per_package & 0xFF) << 16
+    logical = q.topology.logical_per_die
+    if logical > 1:
+        ebx |= (logical & 0xFF) << 16
         edx |= EDX_HTT
     if "xsave" in q.cpu.features and q.cr4 & CR4_OSXSAVE:
         ecx |= ECX_OSXSAVE
@@ -128,24 +131,18 @@ def version_and_features(q: Query) -> Registers:
 def cache_descriptors(q: Query) -> Registers:
     if q.cpu.vendor == AMD:
         return ZERO
-    return 0x0000_0001, 0, 0x0000_004D if q.cpu.l3_cache else 0, 0x002C_307D  # L3 16 MiB; L2 2 MiB, L1I, L1D 32 KiB
-
-
-def _cache_parameters(q: Query) -> list[tuple[int, int, int, int, int]]:
-    """Type and level, EBX, sets - 1, EDX, log2 of the APIC ids that share it."""
-    shared_core, shared_package = q.topology.core_shift, q.topology.package_shift
-    caches = [(0x121, 0x01C0_003F, 0x3F, 1, shared_core), (0x122, 0x01C0_003F, 0x3F, 1, shared_core),
-              (0x143, 0x03C0_003F, 0xFFF, 1, shared_core)]  # fmt: skip
-    return caches + [(0x163, 0x03C0_003F, 0x3FFF, 6, shared_package)] * q.cpu.l3_cache
+    l3, others = q.cpu.model_definition.caches.descriptors
+    return 0x0000_0001, 0, l3 if q.cpu.l3_cache else 0, others
 
 
 @leaf(4)
 def deterministic_caches(q: Query) -> Registers:
-    if q.cpu.vendor == AMD or q.subleaf >= len(caches := _cache_parameters(q)):
+    t, caches = q.topology, q.cpu.model_definition.caches.parameters
+    if q.cpu.vendor == AMD or q.subleaf >= len(caches) - (not q.cpu.l3_cache):
         return ZERO
-    eax, ebx, ecx, edx, shared = caches[q.subleaf]
-    cores = q.topology.cores * q.topology.dies
-    return eax | (cores - 1) << 26 & 0xFC00_0000 | ((1 << shared) - 1) << 14, ebx, ecx, edx
+    eax, ebx, ecx, edx = caches[q.subleaf]
+    shared = (1, 1, t.threads, 1 << t.die_shift)[q.subleaf]  # QEMU: not even threads share the first level
+    return eax | (q.topology.cores - 1) << 26 & 0xFC00_0000 | (shared - 1) << 14, ebx, ecx, edx
 
 
 @leaf(5)
@@ -180,7 +177,7 @@ def extended_topology(q: Query) -> Registers:
         return ZERO
     t = q.topology
     smt = (t.core_shift, t.threads, LEVEL_SMT)
-    return _topology_level(q, [smt, (t.package_shift, t.logical_per_package, LEVEL_CORE)])
+    return _topology_level(q, [smt, (t.package_shift, t.logical_per_die, LEVEL_CORE)])
 
 
 @leaf(0x1F)
@@ -239,7 +236,7 @@ def extended_features(q: Query) -> Registers:
     ecx, edx = q.bits(f.WORD_8000_0001_ECX), q.bits(f.WORD_8000_0001_EDX)
     if q.cpu.vendor == AMD:
         edx |= q.bits(f.WORD_1_EDX) & f.AMD_ALIAS_BITS
-    if q.cpu.vendor != INTEL and q.topology.logical_per_package > 1:
+    if q.cpu.vendor != INTEL and q.topology.logical_per_die > 1:
         ecx |= ECX_CMP_LEGACY
     return _signature(q.cpu), 0, ecx, edx
 
@@ -276,7 +273,7 @@ def address_sizes(q: Query) -> Registers:
     eax = q.cpu.phys_bits
     if "lm" in q.cpu.features:
         eax |= (VIRT_BITS_LA57 if "la57" in q.cpu.features else VIRT_BITS) << 8
-    logical = q.topology.logical_per_package
+    logical = q.topology.logical_per_die
     ecx = q.topology.package_shift << 12 | logical - 1 if logical > 1 else 0
     return eax, q.bits(f.WORD_8000_0008_EBX), ecx, 0
 

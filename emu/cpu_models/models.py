@@ -17,10 +17,17 @@ class Caches:
 
     l1: tuple[int, int, int, int] = (0x01FF_01FF, 0x01FF_01FF, 0x4002_0140, 0x4002_0140)
     l2_l3: tuple[int, int, int, int] = (0, 0x4200_4200, 0x0200_8140, 0x0080_8140)
+    descriptors: tuple[int, int] = (0x4D, 0x002C_307D)  # leaf 2 ECX: L3 16 MiB; EDX: L2 2 MiB, L1I, L1D 32 KiB
+    # leaf 4 for L1D, L1I, L2, L3: type and level, EBX, sets - 1, EDX
+    parameters: tuple[tuple[int, int, int, int], ...] = (
+        (0x121, 0x01C0_003F, 0x3F, 1), (0x122, 0x01C0_003F, 0x3F, 1),
+        (0x143, 0x03C0_003F, 0xFFF, 1), (0x163, 0x03C0_003F, 0x3FFF, 6))  # fmt: skip
 
 
 LEGACY_CACHES = Caches()
-EPYC_CACHES = Caches((0x01FF_01FF, 0x01FF_01FF, 0x2008_0140, 0x4004_0140), (0, 0x4200_4200, 0x0200_6140, 0x0040_8140))
+EPYC_CACHES = Caches((0x01FF_01FF, 0x01FF_01FF, 0x2008_0140, 0x4004_0140), (0, 0x4200_4200, 0x0200_6140, 0x0040_8140),
+                     (0x4B, 0x002C_FF80), ((0x121, 0x01C0_003F, 0x3F, 1), (0x122, 0x00C0_003F, 0xFF, 1),
+                                           (0x043, 0x01C0_003F, 0x3FF, 0), (0x163, 0x03C0_003F, 0x1FFF, 6)))  # fmt: skip
 ROME_CACHES = Caches((0x01FF_01FF, 0x01FF_01FF, 0x2008_0140, 0x2008_0140), (0, 0x4200_4200, 0x0200_6140, 0x0080_8140))
 MILAN_CACHES = Caches(ROME_CACHES.l1, (0, 0x4200_4200, 0x0200_6140, 0x0100_8140))
 

@@ -96,12 +96,13 @@ def test_dies_add_leaf_1f_and_raise_the_level():
     assert cpu.cpuid(0x1F, 0) == (1, 2, 0x100, 29)
     assert cpu.cpuid(0x1F, 1) == (3, 6, 0x201, 29)
     assert cpu.cpuid(0x1F, 2) == (4, 12, 0x502, 29)
-    assert cpu.cpuid(0xB, 1) == (4, 12, 0x201, 29)
+    assert cpu.cpuid(0xB, 1) == (4, 6, 0x201, 29)
 
 
 def test_intel_cache_leaf_counts_cores_and_sharing_ids():
     cpu = make_cpu("Haswell", SmpConfig.parse("8,cores=4,threads=2").topology)
-    assert cpu.cpuid(4, 0)[0] == 0x121 | 3 << 26 | 1 << 14
+    assert cpu.cpuid(4, 0)[0] == 0x121 | 3 << 26
+    assert cpu.cpuid(4, 2)[0] == 0x143 | 3 << 26 | 1 << 14
     assert cpu.cpuid(4, 3)[0] == 0x163 | 3 << 26 | 7 << 14
 
 
