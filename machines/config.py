@@ -6,7 +6,7 @@ Errors are emu.cli.options.OptionError or emu.qom.ObjectError, with texts for pe
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,7 +32,7 @@ MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name
 @dataclass
 class PcConfig:
     """Sizes in bytes; `cpu` is a model with features as in -cpu; `rtc` the date at power-on.  Kernel and initrd are files,
-    or their contents.  `backend` names who runs guest code (jit/backends.py)."""
+    or their contents; `fw_cfg` has more files for firmware, by name.  `backend` names who runs guest code (jit/backends.py)."""
 
     memory: int = 128 << 20
     smp: SmpConfig = field(default_factory=lambda: SmpConfig.parse("1"))
@@ -42,6 +42,7 @@ class PcConfig:
     initrd: Path | bytes | None = None
     append: str = ""
     bios: Path | None = None
+    fw_cfg: Mapping[str, bytes | str | Path] = field(default_factory=dict)
     serial: Sequence[Chardev] = ()
     devices: Sequence[DeviceOption] = ()
     debug_exit: tuple[int, int] | None = None
@@ -75,7 +76,7 @@ def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) 
     if not options.kernel and not bios and not from_elsewhere:
         raise OptionError("nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)")
     return PcConfig(
-        bios=find_image(bios) if bios else None,
+        bios=find_image(bios) if bios else None, fw_cfg=options.fw_cfg,
         memory=options.memory,
         smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
         globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,

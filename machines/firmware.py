@@ -7,7 +7,7 @@ the CPUs that are there.  Not here: boot orders and boot menus, SMBIOS tables.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,16 @@ def read_image(path: Path) -> bytes:
         raise OptionError(f"could not load PC BIOS '{path}': {len(image)} bytes; an image has a multiple of 64 KiB, "
                           f"at most {ROM_ROOM >> 10} KiB")  # fmt: skip
     return image
+
+
+def add_user_files(fw_cfg: FwCfg, files: Mapping[str, bytes | str | Path]) -> None:
+    """What -fw_cfg asks for.  Raises OptionError for a name that is taken, OSError when a file cannot be read."""
+    for name, given in files.items():
+        contents = given.read_bytes() if isinstance(given, Path) else given.encode() if isinstance(given, str) else given
+        try:
+            fw_cfg.add_file(name, contents)
+        except ValueError as error:
+            raise OptionError(f"-fw_cfg name={name}: {error}") from None
 
 
 class FirmwareTables(Stateful):

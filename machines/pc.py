@@ -43,7 +43,7 @@ from jit.x86.front import X86Front
 from machines.api import Serial
 from machines.config import PcConfig, from_keywords, from_options
 from machines.machine import MMIO_READ, MMIO_WRITE
-from machines.firmware import FirmwareTables, read_image
+from machines.firmware import FirmwareTables, add_user_files, read_image
 from machines.machine_object import PcMachineObject
 from machines.memory import PAGE, ROM_ROOM, GuestMemory
 from machines.monitor_api import MonitorApi
@@ -101,6 +101,7 @@ class X86Pc(PcBoot, MonitorApi):
             self.tables.count_cpus(len(self.vcpus))
             if self.kernel_parts:
                 self.tables.offer_kernel(self.kernel_parts)
+        add_user_files(self.fw_cfg.core, self.config.fw_cfg)
         self.reset()
 
     @classmethod

@@ -13,10 +13,12 @@ import uuid as uuid_module
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from emu.cli.machines import UnknownMachine, default_machine, find_machine
 from emu.cpu_models.option import Global
+from emu.devices.fw_cfg import NAME_LIMIT as FW_CFG_NAME_LIMIT
 from emu.log import MASKS
 from emu.qom import parse_size
 
@@ -64,6 +66,7 @@ class Options:
     initrd: str | None = None
     append: str = ""
     bios: str | None = None
+    fw_cfg: dict[str, bytes | Path] = field(default_factory=dict)  # name: contents, or the file that has them
     serial: list[str] = field(default_factory=list)
     debugcon: str | None = None
     monitors: list[MonitorOption] = field(default_factory=list)
@@ -259,7 +262,7 @@ def _set(attribute: str, setting: Any = True) -> Handler:
 option("kernel", "file", "boot this kernel directly")(_text("kernel"))
 option("initrd", "file", "initial RAM disk for -kernel")(_text("initrd"))
 option("append", "text", "command line for -kernel")(_text("append"))
-option("bios", "file", "firmware image")(_text("bios"))
+option("bios", "none|file", "firmware to start, here or where Debian installs it; none boots -kernel directly")(_text("bios"))
 option("incoming", "file:PATH", "wait for the machine's state: from a file that `migrate` wrote, or with 'defer' for "
        "migrate-incoming")(_text("incoming"))
 option("loadvm", "FILE", "start from a snapshot that `savevm` wrote")(_text("loadvm"))
@@ -273,6 +276,21 @@ option("D", "file", "write the log to a file instead of stderr")(_text("log_file
 option("pidfile", "file", "write the process id to a file")(_text("pidfile"))
 option("debugcon", "dev", "debug console (port 0xE9 or 0x402) to a character device")(_text("debugcon"))
 option("icount", "[shift=n|auto]", "accepted: virtual time always counts instructions")(_text("icount"))
+
+
+@option("fw_cfg", "[name=]name,file=path|string=text", "something for the guest to read through fw_cfg; names begin with opt/")
+def _fw_cfg(options: Options, value: str) -> None:
+    given = key_values(value, "name")
+    name = given.pop("name", "")
+    if not name or len(given) != 1 or not set(given) <= {"file", "string"}:
+        raise OptionError("invalid argument(s): expected name=NAME and either file=PATH or string=TEXT")
+    if len(name) > FW_CFG_NAME_LIMIT:
+        raise OptionError(f"name too long (max. {FW_CFG_NAME_LIMIT} char)")
+    if name in options.fw_cfg:
+        raise OptionError(f"duplicate fw_cfg file name: {name}")
+    if not name.startswith("opt/"):
+        options.warn('externally provided fw_cfg item names should be prefixed with "opt/"')
+    options.fw_cfg[name] = Path(given["file"]) if "file" in given else given["string"].encode()
 
 
 @option("d", "item1[,...]", "log these items (guest_errors, unimp, int, cpu_reset, in_asm, ...)")

@@ -117,7 +117,7 @@ class FwCfg(Stateful):
         Raises ValueError for a name that is taken or longer than the directory's field.
         """
         if name in self.files:
-            raise ValueError(f"fw_cfg already has a file {name!r}; change its contents with set_file")
+            raise ValueError(f"fw_cfg already has a file {name!r}")
         if not 0 < len(name.encode()) <= NAME_LIMIT:
             raise ValueError(f"fw_cfg file names have 1 to {NAME_LIMIT} bytes, not {len(name.encode())}: {name!r}")
         item = self.files[name] = Item(bytearray(data), name, writable, on_select, on_write)

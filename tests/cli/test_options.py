@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from emu.cli.options import BY_NAME, TABLE, DeviceOption, EarlyExit, MonitorOption, OptionError, parse
@@ -100,6 +102,16 @@ def test_the_back_end_is_an_accelerator_property():
         "-accel numachine,backend=magic: there is no back end 'magic'; choose one of native, bytecode, numba"
 
 
+def test_files_for_fw_cfg_are_text_or_files():
+    options = parse(["-fw_cfg", "opt/a,string=one,,two", "-fw_cfg", "name=opt/b,file=/tmp/b"])
+    assert options.fw_cfg == {"opt/a": b"one,two", "opt/b": Path("/tmp/b")}
+
+
+def test_a_file_for_fw_cfg_outside_of_opt_is_taken_with_a_warning(capsys):
+    assert parse(["-fw_cfg", "etc/x,string="]).fw_cfg == {"etc/x": b""}
+    assert 'externally provided fw_cfg item names should be prefixed with "opt/"' in capsys.readouterr().err
+
+
 def test_doubled_comma_is_a_comma():
     assert parse(["-name", "a,,b"]).name == "a,b"
 
@@ -125,6 +137,10 @@ def test_doubled_comma_is_a_comma():
     (["disk.img"], "disk.img: not an option; disk images are not supported"),
     (["-drive", "file=x"], "-drive file=x: disks are not supported"),
     (["-s"], "-s: the gdb server is not supported"),
+    (["-fw_cfg", "opt/x"], "-fw_cfg opt/x: invalid argument(s): expected name=NAME and either file=PATH or string=TEXT"),
+    (["-fw_cfg", "opt/x,string=a,file=b"],
+     "-fw_cfg opt/x,string=a,file=b: invalid argument(s): expected name=NAME and either file=PATH or string=TEXT"),
+    (["-fw_cfg", "opt/x,string=a", "-fw_cfg", "name=opt/x,string=b"], "-fw_cfg name=opt/x,string=b: duplicate fw_cfg file name: opt/x"),
 ])  # fmt: skip
 def test_error_is_one_clear_text(arguments, text):
     assert refusal(*arguments) == text

@@ -1,4 +1,4 @@
-"""What firmware gets of -kernel: an option ROM that it takes for a boot device, and the kernel's parts in fw_cfg."""
+"""What firmware gets: the user's own files, and of -kernel its parts and an option ROM that firmware takes for a boot device."""
 
 from __future__ import annotations
 
@@ -114,3 +114,23 @@ def test_the_setup_part_points_at_command_line_and_initrd(bios):
 def test_what_firmware_cannot_start_is_refused(bios, options, words):
     with pytest.raises(OptionError, match=words):
         pc(bios, **options)
+
+
+def test_the_users_files_are_in_fw_cfg_with_and_without_firmware(bios, tmp_path):
+    (tmp_path / "key").write_bytes(b"\0\1\2")
+    for rom in (bios, None):
+        files = Pc(bios=rom, memory="32M", fw_cfg={"opt/org.test/key": tmp_path / "key", "opt/text": "hello"}).fw_cfg.core.files
+        assert files["opt/org.test/key"].data == b"\0\1\2"
+        assert files["opt/text"].data == b"hello"
+
+
+def test_a_name_of_the_machines_own_is_refused(bios):
+    with pytest.raises(OptionError, match="-fw_cfg name=etc/e820: fw_cfg already has a file 'etc/e820'"):
+        Pc(bios=bios, memory="32M", fw_cfg={"etc/e820": b""})
+
+
+def test_ids_of_sparse_topologies_bound_what_firmware_counts(bios):
+    vm = Pc(bios=bios, memory="32M", smp="1,sockets=1,cores=3,threads=2,maxcpus=6")
+    assert (number(vm, fw_cfg.NB_CPUS), number(vm, fw_cfg.MAX_CPUS)) == (1, 6)
+    vm = Pc(bios=bios, memory="32M", smp="1,sockets=2,cores=3,threads=1,maxcpus=6")
+    assert number(vm, fw_cfg.MAX_CPUS) == 7
