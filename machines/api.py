@@ -13,6 +13,7 @@ from emu import qmp
 from emu.chardev import BufferChardev
 from emu.qmp.machine_api import Context
 from emu.qmp.run_state import RunState
+from emu.qom import ObjectError
 from machines.cpu_view import CpuView
 
 if TYPE_CHECKING:
@@ -112,23 +113,36 @@ class Serial:
         return found[0]
 
 
+def _keep(kept: list[dict[str, Any]], message: dict[str, Any]) -> None:
+    kept.append(message)
+    del kept[:-KEPT_EVENTS]
+
+
 class Qmp:
     """QMP commands as methods: qmp.query_status(), qmp.device_add(driver=..., core_id=1); errors raise emu.qmp.QmpError."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.events: list[dict[str, Any]] = []  # all so far, or the last KEPT_EVENTS
-        self._waiting: list[dict[str, Any]] = []  # those that no wait() has returned
+        self.log: list[dict[str, Any]] = []  # commands, answers and events, as on the wire; as many
+        self._waiting: list[dict[str, Any]] = []  # events that no wait() has returned
         machine.events.subscribe(self._note)
 
     def _note(self, event: dict[str, Any]) -> None:
-        for kept in (self.events, self._waiting):
-            kept.append(event)
-            del kept[:-KEPT_EVENTS]
+        for kept in (self.events, self.log, self._waiting):
+            _keep(kept, event)
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run a command by its QMP name; underscores in arguments stand for dashes."""
-        return qmp.call(self._machine.context, command, **arguments)
+        _keep(self.log, {"execute": command, "arguments": arguments} if arguments else {"execute": command})
+        try:
+            answer = qmp.call(self._machine.context, command, **arguments)
+        except (qmp.QmpError, ObjectError) as error:
+            known = error if isinstance(error, qmp.QmpError) else qmp.QmpError(str(error))
+            _keep(self.log, {"error": known.to_json()})
+            raise
+        _keep(self.log, {"return": {} if answer is None else answer})
+        return answer
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
