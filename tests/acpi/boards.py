@@ -52,6 +52,8 @@ class HotplugRegisters:
     io: Space
     base: int
     arch_ids: Sequence[int]
+    always = 0
+    """Flags that every slot shows."""
 
     def read(self, offset: int, size: int = 1) -> int:
         return self.io.read(self.base + offset, size)
@@ -68,10 +70,8 @@ class HotplugRegisters:
         return self.read(FLAGS)
 
     def all_flags(self) -> list[int]:
-        """Without the bit that is always set on boards whose CPUs are always present."""
+        """Those of every slot, without `always`."""
         return [self.flags(slot) & ~self.always for slot in range(len(self.arch_ids))]
-
-    always = 0
 
     def command(self, code: int) -> None:
         self.write(COMMAND, code)
@@ -84,6 +84,8 @@ class GpeRegisters(HotplugRegisters):
     """And the general purpose events of a chipset."""
 
     chipset: ChipsetInfo
+    handler, handler_arguments = "\\_GPE._E02", ()
+    lock = "\\_SB.PCI0.PRES.CPLK"
 
     @property
     def gpe_status_port(self) -> int:
@@ -113,9 +115,6 @@ class GpeRegisters(HotplugRegisters):
         due = bool(self.gpe_status & CPU_GPE)
         self.acknowledge_gpe()
         return due
-
-    handler, handler_arguments = "\\_GPE._E02", ()
-    lock = "\\_SB.PCI0.PRES.CPLK"
 
     def ospm(self) -> Evaluator:
         """The part of an OS that has loaded this board's DSDT and evaluated _INI."""

@@ -20,6 +20,10 @@ SOURCES = {
     "ACPI": "the ACPI specification and the chipset's data sheet",
     "AArch64": "the interface proposed for AArch64, which no released QEMU has",
 }
+CHAPTERS = ("legacy", "switch", "sel", "dec", "flags", "ctl", "cmd", "ost", "ev", "gpe", "sci", "ged", "aml", "snap")
+ACRONYMS = {
+    word.lower(): word for word in "CPU CPUs APIC DSDT GPE SCI PCI ACPI OS AML _OST _STA _EJ0 _MAT _EVT".split()
+}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "HOTPLUG.md"
 BEGIN = "<!-- conformance table: pytest -m spec --conformance-table -->"
 END = "<!-- end of conformance table -->"
@@ -45,7 +49,7 @@ class Rule:
 
 
 def rules(items: Iterable[pytest.Item]) -> dict[str, Rule]:
-    """The rules of collected tests, in their order.  Raises UsageError for a marker that says too little."""
+    """The rules of collected tests, by chapter.  Raises UsageError for a marker that says too little."""
     found: dict[str, Rule] = {}
     for item in items:
         for rule in _rules_of(item):
@@ -54,7 +58,7 @@ def rules(items: Iterable[pytest.Item]) -> dict[str, Rule]:
                 raise pytest.UsageError(f"rule {rule.id} has two tests: {known.sentence!r} and {rule.sentence!r}")
             for board in boards_of(item):
                 known.add(board, NOT_RUN)
-    return found
+    return dict(sorted(found.items(), key=lambda entry: CHAPTERS.index(entry[0].partition(".")[0])))
 
 
 def _rules_of(item: pytest.Item) -> Iterator[Rule]:
@@ -62,10 +66,19 @@ def _rules_of(item: pytest.Item) -> Iterator[Rule]:
     if marker is None:
         return
     source = marker.kwargs.get("source")
-    if len(marker.args) != 1 or source not in SOURCES:
-        raise pytest.UsageError(f"{item.nodeid}: spec takes the rule's id and source=, one of {', '.join(SOURCES)}")
+    if len(marker.args) != 1 or source not in SOURCES or marker.args[0].partition(".")[0] not in CHAPTERS:
+        raise pytest.UsageError(
+            f"{item.nodeid}: spec takes an id, chapter.rule with a chapter of {', '.join(CHAPTERS)}, "
+            f"and source=, one of {', '.join(SOURCES)}"
+        )
     name = getattr(item, "originalname", None) or item.name
-    yield Rule(marker.args[0], name.removeprefix("test_").replace("_", " "), source)
+    yield Rule(marker.args[0], sentence(name), source)
+
+
+def sentence(test: str) -> str:
+    """A test's name as it would be said."""
+    words = test.removeprefix("test_").split("_")
+    return " ".join(ACRONYMS.get(word, ACRONYMS.get(f"_{word}", word)) for word in words)
 
 
 def boards_of(item: pytest.Item) -> list[str]:
@@ -116,17 +129,19 @@ class Conformance:
             rule.add(board, result)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.rules or self.config.option.collectonly:
+        if not self.rules:
             return
         terminalreporter.section("conformance")
         terminalreporter.write_line(markdown(self.rules.values()))
-        if self.config.getoption("--conformance-table"):
+        if self.config.getoption("--conformance-table") and not self.config.option.collectonly:
             document(markdown(self.rules.values()))
             terminalreporter.write_line(f"written into {DOCUMENT}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--conformance-table", action="store_true", help="with -m spec: write the table into docs/HOTPLUG.md")
+    parser.addoption(
+        "--conformance-table", action="store_true", help="with -m spec: write the table into docs/HOTPLUG.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
