@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from emu.chardev import BufferChardev, Chardev
-from emu.cli.options import DeviceOption, OptionError, Options, key_values, memory_size
+from emu.cli.options import DeviceOption, ObjectOption, OptionError, Options, key_values, memory_size, parse_object
 from emu.cpu_models.option import Global
 from emu.cpu_models.cpu import warn_on_stderr
 from emu.devices.rtc import DEFAULT_DATE
 from emu.qmp.machine_api import Identity
 from jit import backends
 from machines.firmware import find_image
-from machines.topology import SmpConfig, SmpRules, TopologyError
+from machines.numa import MemoryBackendRam, Numa, backend_size
+from machines.numa import parse as parse_numa
+from machines.topology import SmpConfig, SmpRules, Topology, TopologyError
 
 DEFAULT_CPU = "qemu64"
 NO_BIOS = "none"
@@ -31,7 +33,7 @@ MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name
 
 @dataclass
 class PcConfig:
-    """Sizes in bytes; `cpu` is a model with features as in -cpu; `rtc` the date at power-on.  Kernel and initrd are files,
+    """Sizes in bytes; `cpu` is a model with features as in -cpu, `numa` as in -numa; `rtc` the date at power-on.  Kernel and initrd are files,
     or their contents; `fw_cfg` has more files for firmware, by name.  `backend` names who runs guest code (jit/backends.py)."""
 
     memory: int = 128 << 20
@@ -45,6 +47,8 @@ class PcConfig:
     fw_cfg: Mapping[str, bytes | str | Path] = field(default_factory=dict)
     serial: Sequence[Chardev] = ()
     devices: Sequence[DeviceOption] = ()
+    objects: Sequence[ObjectOption] = ()
+    numa: Sequence[str] = ()
     debug_exit: tuple[int, int] | None = None
     acpi: bool = True
     backend: str = backends.DEFAULT
@@ -59,6 +63,12 @@ class PcConfig:
         self.memory = -(-self.memory // MEMORY_GRANULE) * MEMORY_GRANULE
         if not 0 < self.memory <= MEMORY_LIMIT:
             raise OptionError(f"a PC has at most {MEMORY_LIMIT >> 30} GiB of memory, {self.memory >> 30} GiB were asked for")
+        self.nodes: Numa | None = parse_numa(self.numa, self.smp.topology, self.memory, _backends(self.objects), self.warn)
+
+    @property
+    def topology(self) -> Topology:
+        """Places for CPUs, each on its node."""
+        return self.smp.topology.with_nodes(self.nodes.cpu_nodes if self.nodes else ())
 
 
 def parse_smp(text: str, rules: SmpRules, warn: Callable[[str], None]) -> SmpConfig:
@@ -80,7 +90,7 @@ def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) 
         memory=options.memory,
         smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
         globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,
-        serial=serials, devices=options.devices, acpi=options.acpi,
+        serial=serials, devices=options.devices, objects=options.objects, numa=options.numa, acpi=options.acpi,
         backend=options.backend or os.environ.get(BACKEND_VARIABLE) or backends.DEFAULT,
         identity=Identity(options.name, options.uuid), rtc=_rtc_date(options), realtime=True, no_reboot=options.no_reboot,
         no_shutdown=options.no_shutdown, warn=options.warn)  # fmt: skip
@@ -98,6 +108,7 @@ def from_keywords(given: dict[str, Any], rules: SmpRules) -> PcConfig:
     if isinstance(options.get("bios"), str):
         options["bios"] = None if options["bios"] == NO_BIOS else find_image(options["bios"])
     options["devices"] = [_device(each) for each in options.get("devices", ())]
+    options["objects"] = [parse_object(each) if isinstance(each, str) else each for each in options.get("objects", ())]
     options.setdefault("serial", [BufferChardev("serial0")])
     try:
         return PcConfig(**options)
@@ -105,6 +116,11 @@ def from_keywords(given: dict[str, Any], rules: SmpRules) -> PcConfig:
         unknown = sorted(set(options) - set(PcConfig.__dataclass_fields__))
         raise TypeError(f"a PC has no option called {', '.join(unknown)}; there are "
                         f"{', '.join(PcConfig.__dataclass_fields__)}") from None  # fmt: skip
+
+
+def _backends(objects: Iterable[ObjectOption]) -> dict[str, int]:
+    """Sizes of the memory backends among the objects.  Raises OptionError."""
+    return {each.id: backend_size(each) for each in objects if each.type == MemoryBackendRam.name}
 
 
 def _readable(name: str | os.PathLike[str] | None) -> Path | None:

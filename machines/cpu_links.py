@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 from emu import qom
+from emu.cli.options import ObjectOption, OptionError
 from emu.cpu_models import CpuConfig, X86Cpu
 from emu.qom import Container, ObjectError, computed
 from machines.cpu_slots import CpuSlot, CpuSlots
@@ -212,6 +213,15 @@ class UserObjects:
             made.unparent()
             raise
         return made
+
+    def add_from_option(self, option: ObjectOption) -> None:
+        """-object.  Raises OptionError."""
+        try:
+            if not any(cls.name == option.type for cls in qom.list_types() if cls.user_object):
+                raise ObjectError(f"Parameter 'qom-type' does not accept value '{option.type}'")
+            self.add(option.type, option.id, option.properties)
+        except ObjectError as error:
+            raise OptionError(f"-object {option.text}: {error}") from None
 
     def delete(self, id: str) -> None:
         """Raises ObjectError for one that is plugged, or is not there."""

@@ -1,7 +1,7 @@
 """CPU slots of an x86 machine: which possible CPUs are there, and the rules of plugging and unplugging.
 
 The order of the checks and their texts are QEMU's.  A machine calls, for a plug: pre_plug, realize, plug; for an
-unplug: check_unplug, (the guest ejects), unplug.  Not here: NUMA nodes other than 0, the SMI guard of q35.
+unplug: check_unplug, (the guest ejects), unplug.  Not here: the SMI guard of q35.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class CpuSlots:
         if slot.present:
             raise ObjectError(f"CPU[{slot.index}] with APIC ID {apic_id} exists")
         self._check_consistency(cpu, slot)
-        if cpu.node_id not in (UNSET, 0):
-            raise ObjectError("invalid node-id, must be 0")
+        if cpu.node_id not in (UNSET, slot.place.node_id or 0):
+            raise ObjectError(f"invalid node-id, must be {slot.place.node_id or 0}")
         self._settle(cpu, slot)
         return slot
 
@@ -135,7 +135,7 @@ class CpuSlots:
 
     def _settle(self, cpu: PluggableCpu, slot: CpuSlot) -> None:
         place = slot.place
-        cpu.apic_id, cpu.index, cpu.node_id = place.apic_id, place.index, 0 if cpu.node_id == UNSET else cpu.node_id
+        cpu.apic_id, cpu.index, cpu.node_id = place.apic_id, place.index, place.node_id or 0
         cpu.socket_id, cpu.die_id, cpu.core_id = place.socket_id, place.die_id, place.core_id
         cpu.thread_id = place.thread_id
 

@@ -103,7 +103,9 @@ class MonitorApi(PcCpus):
             self.keyboard.keyboard.key(code, False)
 
     def numa_nodes(self) -> list[dict[str, Any]]:
-        return []
+        nodes = self.config.nodes.nodes if self.config.nodes else []
+        return [{"cpus": [cpu.index for cpu in self.plug if cpu.node_id == number], "size": node.memory or 0}
+                for number, node in enumerate(nodes)]  # fmt: skip
 
     def pci_buses(self) -> list[dict[str, Any]]:
         return pci_buses(self)

@@ -18,7 +18,7 @@ from emu.devices.apic_bus import ApicBus
 from emu.devices.debug_exit import DebugExit
 from emu.devices.debugcon import DebugConsole
 from emu.devices.dma import IsaDma
-from emu.devices.fw_cfg import FwCfg, FwCfgIo
+from emu.devices.fw_cfg import NUMA, FwCfg, FwCfgIo
 from emu.devices.hpet import BASE as HPET_BASE
 from emu.devices.hpet import Hpet
 from emu.devices.i8042 import I8042
@@ -99,6 +99,8 @@ class X86Pc(PcBoot, MonitorApi):
         if rom:
             self.tables = FirmwareTables(self.fw_cfg.core, self.memory, self.platform, self.topology.apic_id_limit)
             self.tables.count_cpus(len(self.vcpus))
+            if self.config.nodes:
+                self.fw_cfg.core.add(NUMA, self.config.nodes.firmware_item(self.topology))
             if self.kernel_parts:
                 self.tables.offer_kernel(self.kernel_parts)
         add_user_files(self.fw_cfg.core, self.config.fw_cfg)

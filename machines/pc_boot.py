@@ -62,12 +62,13 @@ class PcBoot(PcCpus):
 
     def platform(self) -> Platform:
         """The machine as ACPI tables describe it, now."""
-        memory = [MemoryRange(0, self.memory.low)]
-        if self.memory.high:
-            memory.append(MemoryRange(FOUR_GIB, self.memory.high))
-        cpus = [AcpiCpu(slot.index, slot.apic_id, present=slot.present, hotpluggable=slot.index != BOOT_CPU)
+        ranges = [(0, self.memory.low), *([(FOUR_GIB, self.memory.high)] if self.memory.high else [])]
+        nodes = self.config.nodes
+        memory = nodes.split(ranges) if nodes else [MemoryRange(*each) for each in ranges]
+        cpus = [AcpiCpu(slot.index, slot.apic_id, present=slot.present, hotpluggable=slot.index != BOOT_CPU, node=slot.place.node_id)
                 for slot in self.slots]  # fmt: skip
-        return Platform(self.chipset, cpus, memory, smm=False)
+        return Platform(self.chipset, cpus, memory, numa_nodes=len(nodes.nodes) if nodes else 0,
+                        numa_distances=nodes.distances if nodes else (), smm=False)  # fmt: skip
 
     def memory_map(self) -> list[E820]:
         """What a BIOS would report."""

@@ -52,7 +52,7 @@ class PcCpus(Machine):
     def make_cpu_plug(self) -> None:
         """Slots and rules; no CPU yet."""
         config = self.config
-        self.topology = config.smp.topology
+        self.topology = config.topology
         cpu_config = CpuConfig(parse_cpu_option(config.cpu, config.warn), config.globals, self.topology, warn=config.warn)
         self.cpu_type = cpu_config.type_name
         self.slots = CpuSlots(self.topology, self.cpu_type, acpi=config.acpi)
@@ -62,6 +62,8 @@ class PcCpus(Machine):
         self.plug = CpuPlug(self.tree, self.slots, cpu_config, self.events, on_plug=self._plugged,
                             on_request=self._request_unplug, on_unplug=self._unplugged,
                             modern=lambda: not self.hotplug.legacy)  # fmt: skip
+        for each in config.objects:
+            self.plug.objects.add_from_option(each)
 
     def make_hotplug_registers(self, base: int) -> None:
         ids = [slot.apic_id for slot in self.slots]

@@ -1,13 +1,13 @@
 """CPU topology: -smp to sockets, dies, cores, threads, and the ordered list of possible CPUs with their APIC ids.
 
 The one source for QMP, ACPI, fw_cfg and CPUID.  APIC id fields: Intel SDM vol. 3A, 9.9.1 (bit widths rounded up to
-powers of two, so ids can be sparse).  -smp follows QEMU 7.2.  Not here: NUMA nodes, MPIDR of Arm.
+powers of two, so ids can be sparse).  -smp follows QEMU 7.2.  NUMA nodes come from numa.py.  Not here: MPIDR of Arm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -142,6 +142,7 @@ class PossibleCpu:
     core_id: int
     thread_id: int
     apic_id: int
+    node_id: int | None = None  # NUMA node, if there are nodes
 
     @property
     def uid(self) -> int:
@@ -156,6 +157,11 @@ class Topology:
     dies: int = 1
     cores: int = 1
     threads: int = 1
+    nodes: tuple[int, ...] = ()  # the NUMA node of each possible CPU, by index
+
+    def with_nodes(self, nodes: tuple[int, ...]) -> Topology:
+        """The same with its CPUs on NUMA nodes."""
+        return replace(self, nodes=nodes)
 
     # APIC id layout: thread, core, die, package from bit 0 upwards; each shift is where the field starts
     @property
@@ -195,7 +201,8 @@ class Topology:
         """Every place, in index order: threads vary fastest, then cores, dies, sockets."""
         places = [(s, d, c, t) for s in range(self.sockets) for d in range(self.dies)
                   for c in range(self.cores) for t in range(self.threads)]  # fmt: skip
-        return tuple(PossibleCpu(index, *place, self.apic_id(*place)) for index, place in enumerate(places))
+        nodes = self.nodes or (None,) * len(places)
+        return tuple(PossibleCpu(index, *place, self.apic_id(*place), nodes[index]) for index, place in enumerate(places))
 
     @cached_property
     def by_apic_id(self) -> dict[int, PossibleCpu]:
@@ -207,6 +214,7 @@ class Topology:
         return self.possible_cpus[-1].apic_id + 1
 
     def properties(self, cpu: PossibleCpu) -> dict[str, int]:
-        """The "props" of query-hotpluggable-cpus; die-id is there only when a socket has several."""
+        """The "props" of query-hotpluggable-cpus; die-id is there only when a socket has several, node-id when there are nodes."""
         die = {"die-id": cpu.die_id} if self.dies > 1 else {}
-        return {"socket-id": cpu.socket_id, **die, "core-id": cpu.core_id, "thread-id": cpu.thread_id}
+        node = {} if cpu.node_id is None else {"node-id": cpu.node_id}
+        return {**node, "socket-id": cpu.socket_id, **die, "core-id": cpu.core_id, "thread-id": cpu.thread_id}

@@ -20,7 +20,8 @@ from emu.cli.machines import UnknownMachine, default_machine, find_machine
 from emu.cpu_models.option import Global
 from emu.devices.fw_cfg import NAME_LIMIT as FW_CFG_NAME_LIMIT
 from emu.log import MASKS
-from emu.qom import parse_size
+from emu.qom import ObjectError, parse_size
+from emu.qom.listing import HELP_WORDS, device_help, object_help, options_of_device, options_of_object
 
 DEFAULT_MEMORY = 128 << 20  # bytes
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
@@ -41,6 +42,16 @@ class DeviceOption:
     driver: str
     id: str | None = None
     properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ObjectOption:
+    """-object TYPE,id=ID,PROPERTY=VALUE...; `text` is how the user wrote it."""
+
+    type: str
+    id: str
+    properties: dict[str, Any]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class Options:
     monitors: list[MonitorOption] = field(default_factory=list)
     chardevs: dict[str, dict[str, str]] = field(default_factory=dict)
     devices: list[DeviceOption] = field(default_factory=list)
+    objects: list[ObjectOption] = field(default_factory=list)
+    numa: list[str] = field(default_factory=list)  # machines/numa.py reads them
     globals: list[Global] = field(default_factory=list)
     start_paused: bool = False
     incoming: str | None = None
@@ -349,12 +362,53 @@ def _mon(options: Options, value: str) -> None:
     options.monitors.append(MonitorOption(where, mode == "control", given.get("pretty") == "on"))
 
 
-@option("device", "driver[,prop=value][,...]", "add a device: a CPU, isa-debug-exit, ...")
-def _device(options: Options, value: str) -> None:
+def json_or_key_values(value: str, first: str) -> dict[str, Any]:
+    """Members from either syntax.  Raises OptionError."""
     try:
-        given = json.loads(value) if value.startswith("{") else key_values(value, "driver")
+        return json.loads(value) if value.startswith("{") else key_values(value, first)
     except json.JSONDecodeError as error:
         raise OptionError(f"JSON parse error, {error.msg}") from None
+
+
+def parse_object(value: str) -> ObjectOption:
+    """The argument of -object.  Raises OptionError."""
+    given = json_or_key_values(value, "qom-type")
+    for name in ("qom-type", "id"):
+        if name not in given:
+            raise OptionError(f"Parameter '{name}' is missing")
+    return ObjectOption(given.pop("qom-type"), given.pop("id"), given, value)
+
+
+def _load_types(options: Options) -> None:
+    """A listing is complete only when the machine's own types are known."""
+    (find_machine(options.machine) if options.machine else default_machine()).load()
+
+
+@option("object", "type,id=id[,prop=value][,...]", "create an object: a CPU to be plugged by link, memory-backend-ram, ...")
+def _object(options: Options, value: str) -> None:
+    name, _, rest = value.partition(",")
+    if name in HELP_WORDS or rest in HELP_WORDS:
+        _load_types(options)
+        raise EarlyExit(object_help() if name in HELP_WORDS else options_of_object(name))
+    made = parse_object(value)
+    if any(made.id == other.id for other in options.objects):
+        raise OptionError(f"Duplicate ID '{made.id}' for object")
+    options.objects.append(made)
+
+
+@option("numa", "node|cpu|dist[,...]", "NUMA: node[,nodeid=n][,cpus=a[-b]][,mem=size|,memdev=id], cpu,node-id=n[,socket-id=n]..., "
+        "dist,src=n,dst=n,val=n")  # fmt: skip
+def _numa(options: Options, value: str) -> None:
+    options.numa.append(value)
+
+
+@option("device", "driver[,prop=value][,...]", "add a device: a CPU, isa-debug-exit, ...")
+def _device(options: Options, value: str) -> None:
+    name, _, rest = value.partition(",")
+    if name in HELP_WORDS or rest in HELP_WORDS:
+        _load_types(options)
+        raise EarlyExit(device_help() if name in HELP_WORDS else options_of_device(name))
+    given = json_or_key_values(value, "driver")
     if "driver" not in given:
         raise OptionError("Parameter 'driver' is missing")
     options.devices.append(DeviceOption(given.pop("driver"), given.pop("id", None), given))
@@ -468,7 +522,7 @@ def _apply(found: Option, options: Options, word: str, value: str) -> None:
         found.apply(options, value)
     except UnknownMachine as error:
         raise OptionError(str(error)) from None
-    except OptionError as error:
+    except (OptionError, ObjectError) as error:
         if found.names[0] in WITHOUT_PREFIX:
             raise
         raise OptionError(f"{word}{' ' if value else ''}{value}: {error}") from None

@@ -1,0 +1,62 @@
+"""What -device help, -object help, `device_add TYPE,help` and their like print."""
+
+from __future__ import annotations
+
+from emu.qom.devices import DeviceObject
+from emu.qom.objects import Object
+from emu.qom.types import find_type, lineage, list_type_properties, list_types
+from emu.qom.values import NotFound, ObjectError
+
+HELP_WORDS = ("help", "?")
+COLUMN = 22  # where explanations begin
+
+
+def device_help() -> str:
+    """Devices that a user can add."""
+    classes = [cls for cls in list_types("device") if issubclass(cls, DeviceObject) and cls.user_creatable]
+    cpus = [cls for cls in classes if "cpu" in lineage(cls)]
+    others = [cls for cls in classes if cls not in cpus]
+    groups = [("Misc devices", others), ("CPU devices", cpus)]
+    return "\n".join("\n".join([f"{title}:", *map(_device_line, group), ""]) for title, group in groups).rstrip()
+
+
+def _device_line(cls: type[DeviceObject]) -> str:
+    return f'name "{cls.name}"' + (f", bus {cls.bus_type}" if cls.bus_type else "")
+
+
+def object_help() -> str:
+    """Types that object-add knows."""
+    return "\n".join(["List of user creatable objects:", *(f"  {cls.name}" for cls in list_types() if cls.user_object)])
+
+
+def options_of_device(name: str) -> str:
+    """Raises ObjectError when there is no such device."""
+    try:
+        cls = find_type(name)
+    except NotFound:
+        raise ObjectError(f"Device '{name}' not found") from None
+    return _options(cls, device_view=issubclass(cls, DeviceObject))
+
+
+def options_of_object(name: str) -> str:
+    """Raises ObjectError for a type that users cannot create."""
+    cls = next((cls for cls in list_types() if cls.user_object and cls.name == name), None)
+    if cls is None:
+        raise ObjectError(f"Parameter 'qom-type' does not accept value '{name}'")
+    return _options(cls, device_view=issubclass(cls, DeviceObject))
+
+
+def _options(cls: type[Object], device_view: bool) -> str:
+    lines = [f"{cls.name} options:"]
+    for each in sorted(list_type_properties(cls, device_view), key=lambda each: each["name"]):
+        default = f" (default: {_shown(each['default-value'])})" if "default-value" in each else ""
+        text = each.get("description", "") + default
+        left = f"{each['name']}=<{each['type']}>"
+        lines.append(f"  {left:<{COLUMN}} - {text}" if text else f"  {left}")
+    return "\n".join(lines)
+
+
+def _shown(value: bool | int | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
