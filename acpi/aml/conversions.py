@@ -50,13 +50,13 @@ class Conversions:
         raise _wrong(value, "an integer")
 
     def to_string(self, value: Any) -> str:
-        """Integers get all their hexadecimal digits, buffers two a byte with a space between."""
+        """Integers get all their hexadecimal digits, buffers 0x and two for each byte."""
         if isinstance(value, str):
             return value
         if isinstance(value, int):
             return f"{value & self.mask:0{self.bytes * 2}X}"
         if isinstance(value, bytearray):
-            return value.hex(" ").upper()
+            return " ".join(f"0x{byte:02X}" for byte in value)
         raise _wrong(value, "a string")
 
     def to_buffer(self, value: Any) -> bytearray:
@@ -106,7 +106,7 @@ class Conversions:
     def hex_string(self, value: Any) -> str:
         if isinstance(value, bytearray):
             return ",".join(f"0x{byte:02X}" for byte in value)
-        return value if isinstance(value, str) else "0x" + self.to_string(value)
+        return self.to_string(value)
 
     def decimal_string(self, value: Any) -> str:
         if isinstance(value, bytearray):

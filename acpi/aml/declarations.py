@@ -13,7 +13,7 @@ from .errors import AmlError
 from .names import absolute
 from .objects import AccessType
 from .parser import ARGUMENT_COUNT, FieldEntry, Term
-from .references import Unresolved
+from .references import Unresolved, resolve
 from .values import (
     BufferField,
     Container,
@@ -109,8 +109,11 @@ def _package(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     count = term.args[0] if term.op.name == "Package" else (yield from integer(ev, term.args[0], frame))
     elements = Package()
     for each in term.body[:count]:
-        named = each.op.name == "NameString"
-        elements.append(Unresolved(each.args[0], frame.scope) if named else (yield from ev.value(each, frame)))
+        if each.op.name != "NameString":
+            elements.append((yield from ev.value(each, frame)))
+            continue
+        name = Unresolved(each.args[0], frame.scope)
+        elements.append((yield from resolve(ev, name, frame)) if frame.method else name)
     elements += [None] * (count - len(elements))
     return elements
 
@@ -245,7 +248,8 @@ def _create_fixed_field(ev: Evaluator, term: Term, frame: Frame) -> Steps:
 def _create_field(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     source, index, count, name = term.args
     at, bits = (yield from integer(ev, index, frame)), (yield from integer(ev, count, frame))
-    yield from _buffer_field(ev, source, at, bits, name, frame)
+    node = yield from _buffer_field(ev, source, at, bits, name, frame)
+    node.object.as_buffer = True
 
 
 def _buffer_field(ev: Evaluator, source: Term, bit: int, bits: int, name: str, frame: Frame) -> Steps:
@@ -254,4 +258,4 @@ def _buffer_field(ev: Evaluator, source: Term, bit: int, bits: int, name: str, f
         raise AmlError(f"field {name} of what is no buffer")
     if not 0 < bits <= 8 * len(buffer) - bit:
         raise AmlError(f"field {name}, bits {bit} to {bit + bits - 1}, is not in a buffer of {len(buffer)} bytes")
-    declare(ev, name, BufferField(buffer, bit, bits), frame)
+    return declare(ev, name, BufferField(buffer, bit, bits), frame)

@@ -28,7 +28,7 @@ from .references import Unresolved, dereference, resolve
 from .regions import read_buffer_field, read_field
 from .statements import Left, Returned, acquire, release
 from .steps import DebugOutput, Notification, Slept, Statement, Step, Waiting
-from .values import BufferField, FieldUnit, Frame, Lazy, Method, Mutex, Node, NodeReference, Package, Reference, copied
+from .values import BufferField, Container, FieldUnit, Frame, Lazy, Method, Mutex, Node, NodeReference, Package, Reference, copied
 
 MAX_DEPTH = 100
 STA_PRESENT = 1
@@ -139,6 +139,8 @@ class Evaluator:
                 result = yield from self.call(node, given, frame)
             else:
                 result = yield from self.fetch(node, frame)
+            if isinstance(result, NodeReference) and not isinstance(result.node.object, (Container, Method)):
+                result = yield from self.fetch(result.node, frame)
             return (yield from self.finished(result, frame))
 
         return Run(start)

@@ -97,6 +97,8 @@ def resolve(ev: Evaluator, name: Unresolved, frame: Frame) -> Steps:
     if node is None:
         return str(name)
     obj = yield from ev.settled(node, frame)
+    if isinstance(obj, (FieldUnit, BufferField)):
+        return (yield from ev.fetch(node, frame))
     return obj if isinstance(obj, (int, str, bytearray, Package)) else NodeReference(node)
 
 
@@ -284,7 +286,9 @@ def store_named(ev: Evaluator, node: Node, value: Any, frame: Frame) -> Steps:
             old[:] = new[: len(old)].ljust(len(old), b"\0")
         else:
             node.object = copied(new)
-    elif old is None or isinstance(old, (Package, Reference)):
+    elif isinstance(old, Package):
+        node.object = copied(ev.convert.to_package((yield from ev.plain(value, frame))))
+    elif old is None or isinstance(old, Reference):
         node.object = NodeReference(value) if isinstance(value, Node) else copied(value)
     else:
         raise AmlError(f"{node} cannot be stored to")

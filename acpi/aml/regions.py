@@ -30,7 +30,7 @@ def read_field(ev: Evaluator, unit: FieldUnit, frame: Frame) -> Steps:
     for n in range(first, last + 1):
         word = yield from _read_unit(ev, unit, n * unit.access, _part(unit, n), frame)
         raw |= word << (n - first) * width
-    return _from_bits(ev, raw >> unit.bit - first * width, unit.bits)
+    return _from_bits(raw >> unit.bit - first * width, unit.bits, ev.convert.bits)
 
 
 def write_field(ev: Evaluator, unit: FieldUnit, value: Any, frame: Frame) -> Steps:
@@ -133,7 +133,8 @@ def _pci_function(ev: Evaluator, node: Node, frame: Frame) -> Steps:
 
 
 def read_buffer_field(ev: Evaluator, unit: BufferField) -> int | bytearray:
-    return _from_bits(ev, int.from_bytes(unit.buffer, "little") >> unit.bit, unit.bits)
+    raw = int.from_bytes(unit.buffer, "little") >> unit.bit
+    return _from_bits(raw, unit.bits, 0 if unit.as_buffer else ev.convert.bits)
 
 
 def write_buffer_field(ev: Evaluator, unit: BufferField, value: Any) -> None:
@@ -142,9 +143,9 @@ def write_buffer_field(ev: Evaluator, unit: BufferField, value: Any) -> None:
     unit.buffer[:] = raw.to_bytes(len(unit.buffer), "little")
 
 
-def _from_bits(ev: Evaluator, raw: int, bits: int) -> int | bytearray:
+def _from_bits(raw: int, bits: int, integer_bits: int) -> int | bytearray:
     raw &= (1 << bits) - 1
-    return raw if bits <= ev.convert.bits else bytearray(raw.to_bytes((bits + 7) // 8, "little"))
+    return raw if bits <= integer_bits else bytearray(raw.to_bytes((bits + 7) // 8, "little"))
 
 
 def _to_bits(value: Any) -> int:

@@ -124,11 +124,12 @@ class FieldUnit:
 
 @dataclass(slots=True)
 class BufferField:
-    """Bits of a buffer."""
+    """Bits of a buffer; those of CreateField are a buffer themselves however few they are."""
 
     buffer: bytearray
     bit: int
     bits: int
+    as_buffer: bool = False
     type = ObjectType.BUFFER_FIELD
 
 
