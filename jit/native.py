@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from jit import runtime
+from jit import library, runtime
 from jit.arena import Arena, trampoline
 from jit.codecache import Engine as EngineLayout
 from jit.glue import glue_module
-from jit.library import PAIR, StencilLibrary
 from jit.region import Regions
 from jit.state import Call, Exit, Trace
 from jit.work import UNDEFINED, WORK_SIZE
@@ -40,7 +39,7 @@ class Native:
         self.words["work"] = engine.array(WORK_SIZE, np.uint8)
         self._bind_decoders()
         self._make_glue()
-        self.stencils = StencilLibrary(self.front, self.library, self.words, self.arena, progress)
+        self.stencils = library.shared(self, progress)
         self.helpers = self._bind_helpers()
         self.words["arena_start"] = self.words["arena_next"] = self.arena.base + FIXED_SIZE
         self.words["arena_end"] = self.arena.base + arena_size
@@ -105,7 +104,7 @@ class Native:
         if call not in (NEW_FORM, NEW_PAIR):
             return self.engine.called(cpu, call, a, b, c)
         try:
-            mode = int(self.words["mode"]) | (PAIR if call == NEW_PAIR else 0)
+            mode = int(self.words["mode"]) | (library.PAIR if call == NEW_PAIR else 0)
             return self.stencils.add(ctypes.string_at(a, b), mode, c)
         except BaseException as error:  # noqa: BLE001 (carried to the caller of run)
             self.engine.fail(cpu, error)

@@ -46,21 +46,31 @@ class Library:
         return function
 
 
+_loaded: dict[tuple[str, ...], Library] = {}
+
+
 def load(modules: Iterable[str], progress: Progress | None = None) -> Library:
-    """The library made of every word function in the given modules, built if the cache does not have it."""
+    """The library made of every word function in the given modules, built if the cache does not have it.  Engines share it:
+    its functions keep nothing between calls."""
     for module in modules:
         import_module(module)
-    names = sorted(REGISTRY)
+    names = tuple(sorted(REGISTRY))
+    if names not in _loaded:
+        _loaded[names] = _load(tuple(modules), names, progress)
+    return _loaded[names]
+
+
+def _load(modules: tuple[str, ...], names: tuple[str, ...], progress: Progress | None) -> Library:
     files = sorted({REGISTRY[name].function.__code__.co_filename for name in names})
     name = cache.key("runtime 2", *names, *(Path(file).read_bytes() for file in [*files, *_SHARED_SOURCES]))
     image = cache.read("runtime", name)
     if image is None:
-        image = _build(tuple(modules), names, {n: REGISTRY[n].source() for n in names}, progress)
+        image = _build(modules, names, {n: REGISTRY[n].source() for n in names}, progress)
         cache.write("runtime", name, image)
     return Library(image, names)
 
 
-def _build(modules: tuple[str, ...], names: list[str], sources: dict[str, str], progress: Progress | None) -> bytes:
+def _build(modules: tuple[str, ...], names: tuple[str, ...], sources: dict[str, str], progress: Progress | None) -> bytes:
     bitcode: dict[str, bytes] = {}
     missing = []
     for name in names:

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 
 from jit import cache
 from jit.engine import Vcpu
+from jit.library import StencilLibrary
 from jit.native import FIXED_SIZE
 from jit.state import Call, Exit, TlbFlag
 from jit.translate import BLOCK_ROOM
@@ -196,6 +198,7 @@ def test_a_flush_keeps_the_other_vcpus_running() -> None:
 def test_the_library_of_stencils_grows_while_the_guest_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("TEMPLATES", 16), ("CODE_POOL", 64), ("RELOCATION_POOL", 8)):
         monkeypatch.setattr(f"jit.library.{name}", size)
+    monkeypatch.setattr("jit.library._libraries", {})
     monkeypatch.setattr(X86Front, "listed_forms", lambda _: [])
     monkeypatch.setattr("jit.cache.read", lambda kind, name, read=cache.read: None if kind == "stencils" else read(kind, name))
     monkeypatch.setattr("jit.cache.write", lambda *_: None)
@@ -378,22 +381,30 @@ def test_an_interrupt_from_the_keyboard_in_a_callback_reaches_the_caller(guest: 
         guest.run()
 
 
+@pytest.fixture
+def no_forms() -> Iterator[StencilLibrary]:
+    """The library of this process, as if no form had ever been met; as it was after the test."""
+    library = Guest().engine.backend.stencils
+    forms, known = library.forms.copy(), list(library._known)
+    library.forms[:] = 0
+    yield library
+    library.forms[:], library._known[:] = forms, known
+
+
 @pytest.mark.parametrize("text", ("inc ebx; hlt", "cmp ebx, 5; je on; inc ebx; on: hlt"))
-def test_an_exception_while_a_form_is_built_leaves_the_guest_as_it_was(text: str) -> None:
+def test_an_exception_while_a_form_is_built_leaves_the_guest_as_it_was(
+        text: str, no_forms: StencilLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     guest = Guest()
 
     def fail(*_: object) -> None:
         raise LookupError("no template")
 
-    add = guest.engine.backend.stencils.add
-    guest.engine.backend.stencils.add = fail
-    guest.engine.backend.stencils.forms[:] = 0
     guest.code(text)
     guest["rbx"] = 0
-    with pytest.raises(LookupError, match="no template"):
+    with monkeypatch.context() as patch, pytest.raises(LookupError, match="no template"):
+        patch.setattr(no_forms, "add", fail)
         guest.run()
     assert (guest["rbx"], int(guest.cpu.state["pc"]), guest.cpu.retired) == (0, CODE, 0)
-    guest.engine.backend.stencils.add = add
     assert guest.halts(None)["rbx"] == 1
 
 
