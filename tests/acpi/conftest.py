@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 from tests.acpi.boards import CHIPSETS, FIRST_FOUR, Board, GedBoard
 from tests.acpi.qemu_board import QemuBoard
+from tests.acpi.table_report import explain
 
 from acpi.platform import ICH9, PIIX4, ChipsetInfo
 
 QEMU_MACHINES = {"qemu-pc": PIIX4, "qemu-q35": ICH9}
 PORT_BOARDS = [*CHIPSETS, *(pytest.param(name, marks=pytest.mark.slow) for name in QEMU_MACHINES)]
 PowerOn = Callable[..., Any]
+
+
+def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | None:
+    """Tables that should be equal and are not are shown as ASL."""
+    return explain(op, left, right)
 
 
 def board_maker(name: str, directory: Path, opened: ExitStack) -> PowerOn:
