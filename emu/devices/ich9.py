@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from emu import qom
 from emu.bus import AddressSpace
-from emu.device import Device, Reg, Window
+from emu.device import Window
+from emu.devices import ahci
 from emu.devices.pci import COMMAND, STATUS, PciFunction
 from emu.devices.smbus import SmbusHost
 from emu.irq import Irq
@@ -106,56 +107,6 @@ def q35_pirq_of(slot: int, pin: int) -> int:
     return 4 + pin if slot == 30 else pin
 
 
-# SATA in AHCI mode: AHCI 1.3.1, sections 3.1 and 3.3
-
-AHCI_PORTS = 6
-AHCI_CAPABILITIES = 0xC014_1F00 | AHCI_PORTS - 1  # 64-bit, queueing, 32 command slots, 1.5 Gbit/s
-AHCI_VERSION = 0x0001_0000
-GHC_RESET, GHC_AHCI_ENABLE = 1 << 0, 1 << 31
-PORT_BASE, PORT_STRIDE = 0x100, 0x80
-PORT_SIGNATURE, PORT_SATA_STATUS, PORT_TASK_FILE = 0x24, 0x28, 0x20
-NO_SIGNATURE, TASK_FILE_NO_DEVICE = 0xFFFF_FFFF, 0x7F
-AHCI_SIZE = 0x1000
-
-
-class AhciRegisters(Device):
-    """A host bus adapter whose ports have nothing plugged in."""
-
-    name = "ahci"
-    region_size, min_access, max_access = AHCI_SIZE, 4, 4
-
-    capabilities = Reg(0x00, 4, "r")
-    global_control = Reg(0x04, 4, reset=GHC_AHCI_ENABLE)
-    interrupt_status = Reg(0x08, 4)
-    ports_implemented = Reg(0x0C, 4, "r")
-    version = Reg(0x10, 4, "r")
-
-    @capabilities.read
-    def _(self) -> int:
-        return AHCI_CAPABILITIES
-
-    @ports_implemented.read
-    def _(self) -> int:
-        return (1 << AHCI_PORTS) - 1
-
-    @version.read
-    def _(self) -> int:
-        return AHCI_VERSION
-
-    @global_control.write
-    def _(self, value: int) -> None:
-        self.global_control = value & ~GHC_RESET | GHC_AHCI_ENABLE
-
-    def read_undefined(self, offset: int, size: int) -> int:
-        port, register = divmod(offset - PORT_BASE, PORT_STRIDE)
-        if not 0 <= port < AHCI_PORTS:
-            return 0
-        return {PORT_SIGNATURE: NO_SIGNATURE, PORT_TASK_FILE: TASK_FILE_NO_DEVICE}.get(register, 0)
-
-    def write_undefined(self, offset: int, size: int, value: int) -> None:
-        """Nothing answers on any port, so nothing a driver writes there has an effect."""
-
-
 class Ich9Sata(PciFunction):
     name = "ich9-ahci"
     vendor_id, device_id, revision, class_code = 0x8086, 0x2922, 2, 0x010601
@@ -165,10 +116,10 @@ class Ich9Sata(PciFunction):
 
     def __init__(self) -> None:
         super().__init__()
-        self.registers_window = AhciRegisters()
-        for number in range(AHCI_PORTS):
+        self.registers_window = ahci.AhciRegisters()
+        for number in range(ahci.PORTS):
             self.add_child(f"ide.{number}", qom.IdeBus())
-        self.add_bar(5, AHCI_SIZE, self.registers_window)
+        self.add_bar(5, ahci.SIZE, self.registers_window)
 
     def reset(self) -> None:
         super().reset()

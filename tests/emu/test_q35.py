@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu.bus import AddressSpace
+from emu.devices.ahci import AhciRegisters
 from emu.devices.ich9 import (
     ACPI_CNTL,
     ACPI_ENABLE,
@@ -12,7 +13,6 @@ from emu.devices.ich9 import (
     PIRQ_ROUTES,
     PMBASE,
     RESET_CONTROL_PORT,
-    AhciRegisters,
     Ich9Lpc,
     q35_pirq_of,
 )
@@ -117,5 +117,15 @@ def test_sata_ports_have_nothing_plugged_in() -> None:
     ahci.reset()
     assert ahci.read(0x0C, 4) == 0x3F
     assert (ahci.read(0x128, 4), ahci.read(0x124, 4)) == (0, 0xFFFF_FFFF)
-    ahci.write(0x04, 4, 1)
     assert ahci.read(0x04, 4) == 1 << 31
+
+
+def test_a_sata_port_keeps_what_a_driver_sets_up_until_the_adapter_is_reset() -> None:
+    ahci = AhciRegisters()
+    ahci.reset()
+    ahci.write(0x12C, 4, 0x300)
+    ahci.write(0x118, 4, 0x11)
+    assert ahci.read(0x12C, 4) == 0x300
+    assert ahci.read(0x118, 4) == 0xC017
+    ahci.write(0x04, 4, 1)
+    assert (ahci.read(0x12C, 4), ahci.read(0x118, 4)) == (0, 6)
