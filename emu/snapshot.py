@@ -4,7 +4,8 @@
         saved = ("irr", "isr", "inputs")
 
 `saved` names the attributes that are a part's state, in addition to those of its base classes; `save` and `load` follow.
-Among them may be other parts, interrupt lines, timers, dataclasses and lists of these, which are loaded in place.
+Among them may be other parts, interrupt lines, timers, dataclasses and lists of these, which are loaded in place; and
+dictionaries of numbers.
 Whatever follows from state (what is mapped where, for instance) is brought about by `loaded`, which a part may override.
 Not here: which parts a machine has (machines/snapshot.py), files (machines/snapshot_file.py).
 """
@@ -65,7 +66,7 @@ def to_plain(value: Any) -> Plain:
     if isinstance(value, (list, tuple)):
         return [to_plain(each) for each in value]
     if isinstance(value, dict):
-        return [[key, to_plain(each)] for key, each in value.items()]
+        return {"keys": to_plain(list(value)), "values": to_plain(list(value.values()))}
     if is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     raise TypeError(f"{type(value).__name__} is no state that a snapshot can hold")
@@ -84,7 +85,7 @@ def from_plain(now: Any, plain: Plain) -> Any:
     if isinstance(now, tuple):
         return tuple(plain)
     if isinstance(now, dict):
-        return dict(plain)
+        return dict(zip(plain["keys"], plain["values"], strict=True))
     return _load_fields(now, plain) if is_dataclass(now) else plain
 
 
@@ -95,7 +96,7 @@ def _load_fields(now: Any, plain: Plain) -> Any:
 
 
 def _is_part(value: Any) -> bool:
-    return isinstance(value, Stateful) or is_dataclass(value)
+    return isinstance(value, (Stateful, dict)) or is_dataclass(value)
 
 
 # --- does it fit?

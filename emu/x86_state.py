@@ -1,7 +1,8 @@
 """An x86 CPU record as plain data: registers by name, and what the soft TLB holds.
 
-The TLB is state because a guest can tell: entries outlive the page tables they came from until it flushes them, and filling one
-sets accessed bits.  Translated code is not: jump cache and block mode follow from the rest.
+The TLB is saved because a guest could tell: entries outlive the page tables they came from until it flushes them, and filling one
+sets accessed bits.  Translated code is not saved, nor is the jump cache; code that is looked up anew may fill entries that it had
+not needed otherwise, so that two machines in the same state may differ in what is cached, and in nothing else.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from jit.state import NO_PAGE, USED_LIMIT
 
 # Fields of the record that hold host addresses, caches, scratch values, or what follows from other fields.
 NOT_STATE = frozenset((
-    "left", "reserve", "clock", "mode", "mmu", "fault", "fault_code", "fault_address", "where", "leave", "link", "exit_code",
+    "mode", "mmu", "fault", "fault_code", "fault_address", "where", "leave", "link", "exit_code",
     "walk_physical", "walk_flags", "contended", "passed", "index", "engine", "helpers", "statistics", "tlb", "tlb_info", "jump",
-    "tlb_used_count", "tlb_used", "jump_used_count", "jump_used", "code_dropped", "host_mxcsr", "scratch", "padding",
+    "tlb_used_count", "tlb_used", "large_first", "large_last", "jump_used_count", "jump_used", "code_dropped", "host_mxcsr", "scratch", "padding",
 ))  # fmt: skip
 TLB_COLUMNS = ("page", "physical", "flags")
+LARGE_PAGES = ("large_first", "large_last")  # the range that holds all entries of large pages
 
 
 def save_record(vcpu: Vcpu) -> dict[str, Any]:
@@ -48,7 +50,8 @@ def save_tlb(vcpu: Vcpu) -> dict[str, list[int]]:
     """Entries in use, by columns; "index" is the place in the table."""
     info = vcpu.state["tlb_info"]
     used = np.flatnonzero(info["page"] != NO_PAGE)
-    return {"index": used.tolist(), **{column: info[column][used].tolist() for column in TLB_COLUMNS}}
+    columns = {column: info[column][used].tolist() for column in TLB_COLUMNS}
+    return {"index": used.tolist(), **columns, "large": [int(vcpu.state[name]) for name in LARGE_PAGES]}
 
 
 def load_tlb(vcpu: Vcpu, tlb: dict[str, list[int]]) -> None:
@@ -61,6 +64,7 @@ def load_tlb(vcpu: Vcpu, tlb: dict[str, list[int]]) -> None:
     info["host"][index] = _hosts(vcpu, info["physical"][index])
     state["tlb_used"][: len(index[:USED_LIMIT])] = index[:USED_LIMIT]
     state["tlb_used_count"] = min(len(index), USED_LIMIT + 1)
+    state["large_first"], state["large_last"] = tlb["large"]
     for place in index.tolist():
         vcpu.call("set_tags", place)
 
