@@ -28,7 +28,7 @@ from emu.devices.msi import MSI_BASE, ApicWindow
 from emu.devices.pam import ShadowingHost
 from emu.devices.pci import PciBus, PciHostPorts
 from emu.devices.pic import PicPair
-from emu.devices.piix import Piix3Isa
+from emu.devices.piix import Piix3Isa, Piix4Pm
 from emu.devices.pit import Pit
 from emu.devices.port92 import PORT as PORT_92
 from emu.devices.port92 import Port92
@@ -78,6 +78,8 @@ class X86Pc(PcBoot, MonitorApi):
     chipset_in_host: ClassVar[bool] = False  # whether the first function of the bus is below the host bridge
     host_bridge: ShadowingHost
     isa_bridge: Piix3Isa | Ich9Lpc
+    acpi_device: Piix4Pm | Ich9Lpc
+    tree: PcMachineObject
     pci: PciBus
     pci_ports: PciHostPorts
 

@@ -41,6 +41,7 @@ class Pc(X86Pc):
         self.pm_mapping.unmap()
         self.pm_function = Piix4Pm(self._place_pm)
         self.pm_function.attach(self.io)
+        self.acpi_device = self.pm_function
         self.io.map(PIIX4_GPE_BASE, self.pm.gpe.region_size, self.pm.gpe)
         self.io.map(APM_BASE, self.pm.apm.region_size, self.pm.apm)
         self.pci.add(0, 0, self.host_bridge)

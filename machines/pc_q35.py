@@ -44,7 +44,7 @@ class Q35(X86Pc):
     def build_chipset(self) -> None:
         self.lpc = Ich9Lpc(self.gsi, self._place_pm, self.reset_line)
         self.lpc.attach(self.io)
-        self.isa_bridge = self.lpc
+        self.isa_bridge = self.acpi_device = self.lpc
         self.pci = PcieBus(self.io, self.bus, self.lpc.pirqs, q35_pirq_of)
         self.pci_ports = Q35PciHost(self.pci)
         self.pci_ports.attach(self.io)

@@ -31,6 +31,7 @@ def place_parts(pc: X86Pc) -> None:
             unattached.add_child("device[*]", device)
     for device in on_isa:
         isa.attach(device)
+    pc.tree.rtc_state, pc.tree.acpi_device = pc.rtc, pc.acpi_device
     _attach_to_system(unattached.add_child("sysbus", qom.SystemBus()), pc.tree)
 
 
