@@ -15,7 +15,7 @@ REGULAR_FILE = stat.S_IFREG | 0o644
 
 
 def test_every_link_is_down_at_once(linux):
-    package = guests.fetch_package(guests.kernel_package("generic"))
+    package = guests.fetch_package(guests.kernel_package(guests.KERNELS["generic"][0]))
     modules = [guests.Entry(f"root/{name}.ko", REGULAR_FILE, next(package.rglob(f"{name}.ko")).read_bytes()) for name in MODULES]
     initrd = guests.cpio_newc(guests.initramfs_entries(guests.busybox().read_bytes()) + modules)
     _, shell = linux(lambda: guests.vmlinux("generic"), machine=Q35, initrd=initrd)
