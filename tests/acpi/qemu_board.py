@@ -89,9 +89,11 @@ class Qmp(Connection):
             self.events.append(answer)
         return answer["return"]
 
-    def wait(self, event: str) -> None:
-        while not any(e["event"] == event for e in self.events):
+    def wait(self, name: str) -> None:
+        """Until the event came; it is taken."""
+        while not (found := [event for event in self.events if event["event"] == name]):
             self.events.append(json.loads(self.lines.readline()))
+        self.events.remove(found[0])
 
 
 class WatchedLine:
@@ -171,7 +173,6 @@ class QemuBoard(GpeRegisters):
         self.qmp.wait("POWERDOWN")
 
     def reset(self) -> None:
-        self.qmp.events.clear()
         self.qmp.ask("system_reset")
         self.qmp.wait("RESET")
         self.program_pmbase()
