@@ -21,7 +21,7 @@ from emu.cpu_models.option import Global
 from emu.devices.fw_cfg import NAME_LIMIT as FW_CFG_NAME_LIMIT
 from emu.log import MASKS
 from emu.qom import ObjectError, parse_size
-from emu.qom.listing import HELP_WORDS, device_help, object_help, options_of_device, options_of_object
+from emu.qom.listing import device_help, help_subject, object_help, options_of_device, options_of_object
 
 DEFAULT_MEMORY = 128 << 20  # bytes
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
@@ -386,10 +386,9 @@ def _load_types(options: Options) -> None:
 
 @option("object", "type,id=id[,prop=value][,...]", "create an object: a CPU to be plugged by link, memory-backend-ram, ...")
 def _object(options: Options, value: str) -> None:
-    name, _, rest = value.partition(",")
-    if name in HELP_WORDS or rest in HELP_WORDS:
+    if (kind := help_subject(value)) is not None:
         _load_types(options)
-        raise EarlyExit(object_help() if name in HELP_WORDS else options_of_object(name))
+        raise EarlyExit(options_of_object(kind) if kind else object_help())
     made = parse_object(value)
     if any(made.id == other.id for other in options.objects):
         raise OptionError(f"Duplicate ID '{made.id}' for object")
@@ -404,10 +403,9 @@ def _numa(options: Options, value: str) -> None:
 
 @option("device", "driver[,prop=value][,...]", "add a device: a CPU, isa-debug-exit, ...")
 def _device(options: Options, value: str) -> None:
-    name, _, rest = value.partition(",")
-    if name in HELP_WORDS or rest in HELP_WORDS:
+    if (driver := help_subject(value)) is not None:
         _load_types(options)
-        raise EarlyExit(device_help() if name in HELP_WORDS else options_of_device(name))
+        raise EarlyExit(options_of_device(driver) if driver else device_help())
     given = json_or_key_values(value, "driver")
     if "driver" not in given:
         raise OptionError("Parameter 'driver' is missing")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+
 from emu import log, qom
 from emu.hmp.expressions import evaluate
 from emu.hmp.monitor import COMMANDS, STRING_EXPECTED, CommandTable, HumanMonitor, UsageError
 from emu.qmp.errors import QmpError
 from emu.qmp.keys import CODES
+from emu.qom.listing import device_help, help_subject, object_help, options_of_device, options_of_object
 
 command = COMMANDS.add
 NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
@@ -140,8 +142,11 @@ def cpu_set(monitor: HumanMonitor, arguments: str) -> None:
 
 
 @command("device_add", "driver[,prop=value][,...]", "add device, like -device on the command line")
-def device_add(monitor: HumanMonitor, arguments: str) -> None:
+def device_add(monitor: HumanMonitor, arguments: str) -> str | None:
+    if (driver := help_subject(arguments)) is not None:
+        return (options_of_device(driver) if driver else device_help()) + "\n"
     monitor.qmp("device_add", **key_values(arguments, "driver"))
+    return None
 
 
 @command("device_del", "device", "remove device")
@@ -150,9 +155,12 @@ def device_del(monitor: HumanMonitor, arguments: str) -> None:
 
 
 @command("object_add", "[qom-type=]type,id=str[,prop=value][,...]", "create QOM object")
-def object_add(monitor: HumanMonitor, arguments: str) -> None:
+def object_add(monitor: HumanMonitor, arguments: str) -> str | None:
+    if (kind := help_subject(arguments)) is not None:
+        return (options_of_object(kind) if kind else object_help()) + "\n"
     given = key_values(_words(arguments, 1)[0], "qom-type")
     monitor.qmp("object-add", **given)
+    return None
 
 
 @command("object_del", "id", "destroy QOM object")

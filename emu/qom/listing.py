@@ -11,6 +11,14 @@ HELP_WORDS = ("help", "?")
 COLUMN = 22  # where explanations begin
 
 
+def help_subject(arguments: str) -> str | None:
+    """The type that "TYPE,help" asks about, "" for "help" alone, None when no help is asked for."""
+    first, _, rest = arguments.partition(",")
+    if first in HELP_WORDS:
+        return ""
+    return first if set(rest.split(",")) & set(HELP_WORDS) else None
+
+
 def device_help() -> str:
     """Devices that a user can add."""
     classes = [cls for cls in list_types("device") if issubclass(cls, DeviceObject) and cls.user_creatable]
@@ -35,7 +43,7 @@ def options_of_device(name: str) -> str:
         cls = find_type(name)
     except NotFound:
         raise ObjectError(f"Device '{name}' not found") from None
-    return _options(cls, device_view=issubclass(cls, DeviceObject))
+    return _options(cls)
 
 
 def options_of_object(name: str) -> str:
@@ -43,12 +51,12 @@ def options_of_object(name: str) -> str:
     cls = next((cls for cls in list_types() if cls.user_object and cls.name == name), None)
     if cls is None:
         raise ObjectError(f"Parameter 'qom-type' does not accept value '{name}'")
-    return _options(cls, device_view=issubclass(cls, DeviceObject))
+    return _options(cls)
 
 
-def _options(cls: type[Object], device_view: bool) -> str:
+def _options(cls: type[Object]) -> str:
     lines = [f"{cls.name} options:"]
-    for each in sorted(list_type_properties(cls, device_view), key=lambda each: each["name"]):
+    for each in sorted(list_type_properties(cls, device_view=True), key=lambda each: each["name"]):
         default = f" (default: {_shown(each['default-value'])})" if "default-value" in each else ""
         text = each.get("description", "") + default
         left = f"{each['name']}=<{each['type']}>"

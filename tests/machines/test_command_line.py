@@ -17,6 +17,7 @@ import pytest
 
 from emu.cli.main import system_x86_64
 from machines.guests import hotplug
+from tests.qmp.peers import Ours
 
 pytestmark = pytest.mark.guest
 SECONDS = 60
@@ -30,6 +31,12 @@ def command(*arguments):
 def start(*arguments, **options):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command(*arguments), text=True, **{**pipes, **options})
+
+
+def output(*arguments):
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
 
 
 class Terminal:
@@ -218,3 +225,50 @@ def test_socket_in_use_is_refused(kernel, tmp_path, capsys):
         assert system_x86_64(["-display", "none", "-m", "16M", "-kernel", kernel, "-qmp", f"unix:{path},server,nowait"]) == 1
     assert capsys.readouterr().err.endswith(f"Failed to bind socket to {path}: Address already in use\n")
     assert os.path.exists(path)
+
+
+# -- help
+
+
+def test_help_lists_devices_objects_and_their_properties():
+    devices, objects = output("-device", "help"), output("-object", "help")
+    assert {'name "Haswell-v2-x86_64-cpu"', 'name "isa-debug-exit", bus ISA'} <= set(devices)
+    assert {"  qemu64-x86_64-cpu", "  cpu-package", "  memory-backend-ram"} <= set(objects)
+    assert output("-device", "isa-debug-exit,help") == [
+        "isa-debug-exit options:", "  iobase=<uint32>        -  (default: 1281)", "  iosize=<uint32>        -  (default: 2)"]
+    assert "  apic-id=<uint32>       -  (default: 4294967295)" in output("-device", "qemu64-x86_64-cpu,help")
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["-device", "foo,help"], "-device foo,help: Device 'foo' not found"),
+    (["-object", "foo,help"], "-object foo,help: Parameter 'qom-type' does not accept value 'foo'"),
+    (["-object", "foo,id=x"], "-object foo,id=x: Parameter 'qom-type' does not accept value 'foo'"),
+    (["-object", "cpu-package"], "-object cpu-package: Parameter 'id' is missing"),
+    (["-object", "memory-backend-ram,id=x"], "-object memory-backend-ram,id=x: Parameter 'size' is missing"),
+    (["-object", "Haswell-x86_64-cpu,id=c,apic-id=z"],
+     "-object Haswell-x86_64-cpu,id=c,apic-id=z: Parameter 'apic-id' expects integer"),
+    (["-object", "cpu-package,id=x", "-object", "cpu-package,id=x"], "-object cpu-package,id=x: Duplicate ID 'x' for object"),
+    (["-smp", "1,maxcpus=256"], "Invalid SMP CPUs 256. The max CPUs supported by machine 'pc-i440fx-7.2' is 255"),
+    (["-M", "q35", "-smp", "1,maxcpus=289"], "Invalid SMP CPUs 289. The max CPUs supported by machine 'pc-q35-7.2' is 288"),
+    (["-numa", "node,mem=5M"], "total memory for NUMA nodes (0x500000) should equal RAM size (0x1000000)"),
+])  # fmt: skip
+def test_objects_and_sizes_that_cannot_be(arguments, text, capsys):
+    assert system_x86_64(["-m", "16M", "-S", *arguments]) == 1
+    assert capsys.readouterr().err.strip().endswith(f": {text}")
+
+
+def test_a_cpu_object_of_the_command_line_is_plugged_by_its_link():
+    vm = Ours(["-m", "16M", "-smp", "1,maxcpus=2", "-object", "qemu64-x86_64-cpu,id=spare"])
+    assert vm.query("qom-get", path="/objects/spare", property="realized") is False
+    vm.query("qom-set", path="/objects/spare", property="avx", value=False)
+    vm.query("qom-set", path="/machine/socket[0]/die[0]/core[1]/thread[0]", property="cpu", value="/objects/spare")
+    assert [cpu["qom-path"] for cpu in vm.query("query-cpus-fast")] == ["/machine/unattached/device[0]", "/objects/spare"]
+    vm.close()
+
+
+def test_device_add_help_in_the_monitor():
+    vm = Ours(["-m", "16M"])
+    assert vm.hmp("device_add isa-debug-exit,help").splitlines()[0] == "isa-debug-exit options:"
+    assert 'name "qemu64-x86_64-cpu"\n' in vm.hmp("device_add help")
+    assert "  cpu-package\n" in vm.hmp("object_add help")
+    vm.close()
