@@ -25,13 +25,15 @@ from emu.qmp.transport import Poller, TransportError
 from emu.qom import ObjectError, list_types
 
 USER_ERRORS = (OptionError, TransportError, ObjectError, QmpError, ValueError, OSError)
-DEMO = "machines.demo:main"
+COMMANDS = {"demo": "machines.demo:main", "acpi": "machines.acpi_dump:main"}
 PID = "%d"
 
 USAGE = """usage: numachine COMMAND
 
   numachine demo [OPTIONS]     boot the embedded guest and plug CPUs into it
   numachine run [OPTIONS]      the system emulator; same options as numachine-system-x86_64 (-h lists them)
+  numachine acpi dump [TABLE...] [OPTIONS]
+                               the ACPI tables of the machine that `run` would make, as source
   numachine --version"""
 
 
@@ -58,12 +60,21 @@ class SystemMachine(MachineApi, Protocol):
 def system_x86_64(arguments: Sequence[str] | None = None) -> int:
     """The system emulator.  Returns the exit status."""
     program = os.path.basename(sys.argv[0]) or "numachine-system-x86_64"
-    try:
+
+    def parse_and_run() -> int:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         options.program = program
         return run(options)
+
+    return reported(program, parse_and_run)
+
+
+def reported(program: str, command: Callable[[], int | None]) -> int:
+    """The exit status of a command; what the user did wrong becomes a line on stderr."""
+    try:
+        return command() or 0
     except EarlyExit as text:
-        _show(str(text))
+        show(str(text))
         return 0
     except USER_ERRORS as error:
         print(f"{program}: {_message(error)}", file=sys.stderr)
@@ -73,7 +84,7 @@ def system_x86_64(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """To stdout, whose reader may have seen enough (`-h | head`)."""
     try:
         print(text, flush=True)
@@ -88,13 +99,13 @@ def _message(error: BaseException) -> str:
 
 
 def numachine(arguments: Sequence[str] | None = None) -> int:
-    """The front door: demo, run.  Returns the exit status."""
+    """The front door: demo, run, acpi.  Returns the exit status."""
     command, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
     if command == "run":
         return system_x86_64(rest)
-    if command == "demo":
-        module, _, function = DEMO.partition(":")
-        return getattr(importlib.import_module(module), function)(rest) or 0
+    if command in COMMANDS:
+        module, _, function = COMMANDS[command].partition(":")
+        return reported("numachine", lambda: getattr(importlib.import_module(module), function)(rest))
     if command in ("--version", "-version"):
         return system_x86_64(["-version"])
     print(USAGE, file=sys.stdout if command in ("-h", "--help", "help") else sys.stderr)
