@@ -116,10 +116,11 @@ class GpeRegisters(HotplugRegisters):
         self.acknowledge_gpe()
         return due
 
-    def ospm(self) -> Evaluator:
-        """The part of an OS that has loaded this board's DSDT and evaluated _INI."""
-        evaluator = Evaluator(chipset_dsdt(self.chipset, len(self.arch_ids)), io=self.io)
-        evaluator.run("\\_SB.PCI0.PRES._INI")
+    def ospm(self, **options: object) -> Evaluator:
+        """The part of an OS that has loaded this board's DSDT and evaluated _INI, if there is one."""
+        evaluator = Evaluator(chipset_dsdt(self.chipset, len(self.arch_ids), **options), io=self.io)
+        if evaluator.has("\\_SB.PCI0.PRES._INI"):
+            evaluator.run("\\_SB.PCI0.PRES._INI")
         return evaluator
 
 
@@ -243,8 +244,8 @@ class GedBoard(HotplugRegisters):
 
 
 @cache
-def chipset_dsdt(chipset: ChipsetInfo, possible: int) -> bytes:
-    return dsdt(platform(chipset, possible))
+def chipset_dsdt(chipset: ChipsetInfo, possible: int, **options: object) -> bytes:
+    return dsdt(platform(chipset, possible, **options))
 
 
 @cache

@@ -20,9 +20,9 @@ SOURCES = {
     "ACPI": "the ACPI specification and the chipset's data sheet",
     "AArch64": "the interface proposed for AArch64, which no released QEMU has",
 }
-CHAPTERS = ("legacy", "switch", "sel", "dec", "flags", "ctl", "cmd", "ost", "ev", "gpe", "sci", "ged", "aml", "snap")
+CHAPTERS = "legacy switch sel dec flags ctl cmd ost ev gpe sci ged aml snap old-aml fw".split()
 ACRONYMS = {
-    word.lower(): word for word in "CPU CPUs APIC DSDT GPE SCI PCI ACPI OS AML _OST _STA _EJ0 _MAT _EVT".split()
+    word.lower(): word for word in "CPU CPUs APIC SMI DSDT GPE SCI PCI ACPI OS AML _OST _STA _EJ0 _MAT _EVT".split()
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "HOTPLUG.md"
 BEGIN = "<!-- conformance table: pytest -m spec --conformance-table -->"

@@ -64,6 +64,13 @@ def power_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerOn
         yield board_maker(request.param, tmp_path, opened)
 
 
+@pytest.fixture(params=["ich9", pytest.param("qemu-q35", marks=pytest.mark.slow)])
+def power_on_q35(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerOn]:
+    """Makes boards of the chipset that has system management interrupts, in modern mode."""
+    with ExitStack() as opened:
+        yield board_maker(request.param, tmp_path, opened)
+
+
 @pytest.fixture(params=[*CHIPSETS, "ged"])
 def own_board(request: pytest.FixtureRequest, tmp_path: Path) -> PowerOn:
     return board_maker(request.param, tmp_path, ExitStack())

@@ -1,4 +1,4 @@
-"""PM1 block, PM timer, GPE0, SCI and the APM control port of both chipsets."""
+"""PM1 block, PM timer and the APM control port of both chipsets.  General purpose events: test_gpe_and_sci.py."""
 
 from __future__ import annotations
 
@@ -188,72 +188,6 @@ def test_a_machine_without_smm_is_in_acpi_mode_from_reset():
     assert pm.acpi_enabled
     pm.apm.write(0, 1, 0xF0)
     assert pm.acpi_enabled
-
-
-# ---------------------------------------------------------------- GPE0 and the SCI
-
-
-def test_an_event_without_enable_latches_and_raises_the_sci_later(board):
-    board.pm.fire(GpeEvent.CPU_HOTPLUG)
-    assert (board.io.read(board.gpe_status_port, 1), board.sci.level) == (CPU_GPE, 0)
-    board.io.write(board.gpe_enable_port, 1, CPU_GPE)
-    assert board.sci.level == 1
-    board.io.write(board.gpe_status_port, 1, CPU_GPE)
-    assert (board.io.read(board.gpe_status_port, 1), board.sci.level) == (0, 0)
-
-
-def test_an_enabled_event_raises_the_sci_at_once(board):
-    board.io.write(board.gpe_enable_port, 1, CPU_GPE)
-    board.pm.fire(GpeEvent.CPU_HOTPLUG)
-    assert board.sci.level == 1
-
-
-def test_gpe_status_clears_only_where_one_is_written(board):
-    board.pm.fire(GpeEvent.CPU_HOTPLUG)
-    board.pm.fire(GpeEvent.PCI_HOTPLUG)
-    board.io.write(board.gpe_status_port, 1, 0xFF & ~CPU_GPE)
-    assert board.io.read(board.gpe_status_port, 1) == CPU_GPE
-
-
-def test_gpe_enable_is_plain_storage(board):
-    half = board.chipset.gpe0_length // 2
-    for n in range(half):
-        board.io.write(board.gpe_enable_port + n, 1, 0xA0 + n)
-    assert [board.io.read(board.gpe_enable_port + n, 1) for n in range(half)] == [0xA0 + n for n in range(half)]
-
-
-def test_wide_gpe_accesses_are_split(board):
-    board.io.write(board.gpe_enable_port, 2, 0x1234)
-    board.pm.fire(GpeEvent.CPU_HOTPLUG)
-    board.pm.fire(9)
-    assert board.io.read(board.gpe_enable_port, 2) == 0x1234
-    assert board.io.read(board.gpe_status_port, 2) == 0x0204
-    board.io.write(board.gpe_status_port, 2, 0xFFFF)
-    assert board.io.read(board.gpe_status_port, 2) == 0
-
-
-def test_only_the_first_gpe_byte_reaches_the_sci(board):
-    board.io.write(board.gpe_enable_port + 1, 1, 0xFF)
-    board.pm.fire(8)
-    assert board.sci.level == 0
-
-
-def test_the_sci_does_not_wait_for_sci_en(board):
-    assert not board.pm.acpi_enabled
-    board.io.write(board.gpe_enable_port, 1, CPU_GPE)
-    board.pm.fire(GpeEvent.CPU_HOTPLUG)
-    assert board.sci.level == 1
-
-
-def test_the_sci_stays_up_while_any_source_is_up(board):
-    board.io.write(EN, 2, Pm1.PWRBTN)
-    board.io.write(board.gpe_enable_port, 1, CPU_GPE)
-    board.pm.power_button()
-    board.pm.fire(GpeEvent.CPU_HOTPLUG)
-    board.io.write(STS, 2, Pm1.PWRBTN)
-    assert board.sci.level == 1
-    board.io.write(board.gpe_status_port, 1, CPU_GPE)
-    assert board.sci.level == 0
 
 
 # ---------------------------------------------------------------- reset, SMI registers, snapshots

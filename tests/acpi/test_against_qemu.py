@@ -23,7 +23,14 @@ from tests.acpi.boards import COMMAND, CPU_GPE, DATA, DATA2, FIRST_FOUR, FLAGS, 
 from tests.acpi.qemu_board import QemuBoard
 
 WINDOW_BYTES, GPE_BYTES = 32, 4
-ACTIONS = [Flag.INSERT, Flag.REMOVE, Flag.FIRMWARE_EJECT, Flag.INSERT | Flag.REMOVE, Flag.REMOVE | Flag.EJECT, Flag.EJECT]
+ACTIONS = [
+    Flag.INSERT,
+    Flag.REMOVE,
+    Flag.FIRMWARE_EJECT,
+    Flag.INSERT | Flag.REMOVE,
+    Flag.REMOVE | Flag.EJECT,
+    Flag.EJECT,
+]
 
 Operation = tuple[Any, ...]
 anything = st.sampled_from([0, 1, 2, 3, 4, 5, 8, 0x10, 0xFF, 0x100, 0x0304, 0xFF00, 0x04030201, 0xFFFFFFFF])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from acpi.cpu_hotplug import Flag
 from acpi.dsdt import dsdt
 from acpi.platform import ICH9
 from acpi.aml.evaluator import Evaluator
@@ -28,73 +27,6 @@ class Recorder:
 
     def write(self, offset: int, size: int, value: int) -> None:
         self.writes.append((offset, value))
-
-
-def legacy_guest(board: Board) -> Evaluator:
-    return Evaluator(dsdt(platform(board.chipset, 4, legacy_cpu_hotplug=True)), io=board.io)
-
-
-def test_the_legacy_scan_announces_new_bits_once(board):
-    guest = legacy_guest(board)
-    board.window.plugged(1)
-    board.window.plugged(3)
-    guest.run("\\_GPE._E02")
-    assert guest.take_notifications() == [("\\_SB.CP01", DEVICE_CHECK), ("\\_SB.CP03", DEVICE_CHECK)]
-    guest.run("\\_GPE._E02")
-    assert guest.take_notifications() == []
-
-
-def test_legacy_status_and_apic_entry_follow_the_scan(board):
-    guest = legacy_guest(board)
-    assert (guest.run("\\_SB.CP00._STA"), guest.run("\\_SB.CP02._STA")) == (0xF, 0)
-    assert guest.run("\\_SB.CP02._MAT") == bytes.fromhex("0008020200000000")
-    board.window.plugged(2)
-    guest.run("\\_GPE._E02")
-    assert guest.run("\\_SB.CP02._STA") == 0xF
-    assert guest.run("\\_SB.CP02._MAT") == bytes.fromhex("0008020201000000")
-
-
-def test_the_legacy_dsdt_never_switches(board):
-    legacy_guest(board).run("\\_GPE._E02")
-    assert board.window.legacy
-
-
-def test_processor_objects_carry_their_apic_entry_as_enabled(board):
-    guest = board.ospm()
-    assert guest.run("\\_SB.CPUS.C003._MAT") == bytes.fromhex("0008030301000000")
-
-
-def test_firmware_sees_inserts_before_they_are_announced():
-    board = Board(ICH9, [0, 1, 2, 3], legacy=False)
-    events = []
-    guest = Evaluator(dsdt(platform(ICH9, 4, smi_cpu_hotplug=True, smi_cpu_hotunplug=True)), io=board.io)
-    board.pm.on_smi = lambda command: events.append((command, list(guest.notifications)))
-    board.window.plugged(1)
-    guest.run("\\_GPE._E02")
-    assert events == [(SMI_CPU_HOTPLUG, [])]
-    assert guest.take_notifications() == [("\\_SB.CPUS.C001", DEVICE_CHECK)]
-
-
-def test_a_scan_without_inserts_raises_no_smi():
-    board = Board(ICH9, [0, 1], legacy=False)
-    guest = Evaluator(dsdt(platform(ICH9, 2, smi_cpu_hotplug=True)), io=board.io)
-    board.window.plugged(1, hotplugged=False)
-    board.window.unplug_requested(1)
-    seen: list[int] = []
-    board.pm.on_smi = seen.append
-    guest.run("\\_GPE._E02")
-    assert (guest.take_notifications(), seen) == ([("\\_SB.CPUS.C001", EJECT_REQUEST)], [])
-
-
-def test_a_firmware_eject_hands_the_cpu_over_and_raises_an_smi():
-    board = Board(ICH9, [0, 1], legacy=False)
-    guest = Evaluator(dsdt(platform(ICH9, 2, smi_cpu_hotplug=True, smi_cpu_hotunplug=True)), io=board.io)
-    board.window.plugged(1, hotplugged=False)
-    seen: list[int] = []
-    board.pm.on_smi = seen.append
-    guest.run("\\_SB.CPUS.C001._EJ0", 1)
-    assert (seen, board.ejected) == ([SMI_CPU_HOTPLUG], [])
-    assert board.read(4) == Flag.ENABLED | Flag.FIRMWARE_EJECT
 
 
 @pytest.mark.parametrize(("routing", "status"), [(0x0B, 0xB), (0x80, 0x9), (0x8B, 0x9)])

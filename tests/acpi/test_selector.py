@@ -85,6 +85,21 @@ def test_selecting_upwards_until_data_reads_zero_counts_the_possible_cpus(block)
     assert possible == len(block.arch_ids)
 
 
+@pytest.mark.spec("sel.enumeration-present", source="measured")
+def test_the_same_walk_with_flags_counts_the_cpus_that_are_there(power_on):
+    """As OVMF does it, beginning with the detection of the modern registers."""
+    block = power_on(present=(0, 2))
+    for offset, size in ((SELECTOR, 4), (SELECTOR, 4), (COMMAND, 1)):
+        block.write(offset, 0, size)
+    assert block.read(SELECTOR, 4) == 0, "modern"
+    present = slot = 0
+    while slot == 0 or block.data() != 0:
+        present += block.read(FLAGS) & Flag.ENABLED
+        slot += 1
+        block.select(slot)
+    assert (present, slot) == (2, 4)
+
+
 @pytest.mark.spec("sel.narrow", source="measured")
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_narrow_selector_write_sets_the_whole_selector(block, size):
