@@ -21,6 +21,7 @@ from emu.snapshot import Stateful
 READ_SIZE = 4096
 PIPE_SAFE_WRITE = 512  # POSIX: after select says writable, a pipe takes this much without blocking
 KEPT_OUTPUT = 1 << 20  # bytes kept for a host that does not read; older ones are dropped
+KEPT_INPUT = 1 << 16  # bytes kept for a guest that does not read; more is not fetched
 
 
 class Receiver(Protocol):
@@ -168,7 +169,7 @@ class StdioChardev(Chardev):
 
     def fetch(self) -> None:
         self._outgoing.send(b"", self._write_some)
-        while not self._at_end and select.select([self.input_fd], [], [], 0)[0]:
+        while not self._at_end and len(self.pending) < KEPT_INPUT and select.select([self.input_fd], [], [], 0)[0]:
             data = os.read(self.input_fd, READ_SIZE)
             self._at_end = not data
             self.feed(data)
@@ -233,7 +234,7 @@ class UnixChardev(Chardev):
         if self.client is None:
             return
         self._outgoing.send(b"", self._write_some)
-        while self.client is not None:
+        while self.client is not None and len(self.pending) < KEPT_INPUT:
             try:
                 data = self.client.recv(READ_SIZE)
             except BlockingIOError:

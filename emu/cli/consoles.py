@@ -6,10 +6,10 @@ for all of them while the guest idles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from emu.chardev import Chardev, FileChardev, NullChardev
+from emu.chardev import KEPT_INPUT, Chardev, FileChardev, NullChardev
 from emu.cli.options import MonitorOption, Options
 from emu.hmp import MonitorTerminal, Mux
 from emu.hmp.mux import Frontend
@@ -22,7 +22,6 @@ from emu.qmp.transport import Poller, Transport, TransportError, parse_transport
 class Monitor(Protocol):
     """A QmpServer or an HmpServer."""
 
-    def poll(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -37,6 +36,12 @@ class TransportChardev(Chardev):
 
     def emit(self, data: bytes) -> None:
         self._send(data)
+
+    def take(self, data: bytes) -> Iterator[bool]:
+        """Input from the transport, which reads on when the guest has taken most of it."""
+        self.feed(data)
+        while len(self.pending) > KEPT_INPUT:
+            yield False
 
 
 def short_form(options: dict[str, str]) -> str:
@@ -111,7 +116,7 @@ class Consoles:
             return self._open_mux(label, spec.removeprefix("mon:"))
         transport = self._transport(label, spec)
         chardev = TransportChardev(label, transport.write)
-        transport.receive = chardev.feed
+        transport.receive = chardev.take
         transport.open(self.poller)
         return chardev
 
@@ -120,8 +125,8 @@ class Consoles:
         transport = self._transport(label, "stdio,signal=off" if spec == "stdio" else spec)
         mux = Mux(transport.write, lambda: None)
         chardev = TransportChardev(label, mux.send)
-        mux.add(Frontend(chardev.feed))
-        transport.receive = mux.feed
+        mux.add(Frontend(chardev.take))
+        transport.receive = mux.work
         transport.open(self.poller)
         self._muxes.append((mux, transport))
         return chardev
@@ -140,7 +145,7 @@ class Consoles:
         """Start the monitors of a machine.  Raises TransportError."""
         for mux, _ in self._muxes:
             terminal = MonitorTerminal(context, mux.send)
-            mux.add(Frontend(terminal.feed, focused=terminal.greet))
+            mux.add(Frontend(terminal.work, focused=terminal.greet))
             mux.quit = lambda: context.machine.run_control.quit("host-ui")
         for monitor, transport in self._planned:
             self._open_monitor(context, monitor, transport)

@@ -5,6 +5,7 @@ Commands are functions in a table; errors of QMP commands become lines that star
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -120,3 +121,6 @@ class HumanMonitor:
             return f'{named}{error}\nTry "help {shown}" for more information\n'
         except (QmpError, ObjectError) as error:
             return f"Error: {error}\n"
+        except Exception as error:  # a defect of ours: the guest and its user survive it
+            traceback.print_exc()
+            return f"Error: internal error: {error!r}\n"

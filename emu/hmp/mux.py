@@ -5,7 +5,7 @@ Ctrl-A is the escape key: c switches, x ends the emulator, b sends a break, h li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 ESCAPE = 0x01  # Ctrl-A
@@ -15,9 +15,9 @@ HELP = ("\n\rC-a h    print this help\n\rC-a x    exit emulator\n\rC-a b    send
 
 @dataclass
 class Frontend:
-    """A user of the terminal.  `receive` gets input while it has the focus."""
+    """A user of the terminal.  `receive` gets input while it has the focus; it may return work, as a transport's does."""
 
-    receive: Callable[[bytes], None]
+    receive: Callable[[bytes], Iterator[bool] | None]
     focused: Callable[[], None] = lambda: None
     send_break: Callable[[], None] = lambda: None
 
@@ -38,6 +38,11 @@ class Mux:
 
     def feed(self, data: bytes) -> None:
         """Input from the terminal."""
+        for _ in self.work(data):
+            pass
+
+    def work(self, data: bytes) -> Iterator[bool]:
+        """The same, in steps of its receivers."""
         plain = bytearray()
         for byte in data:
             if self._escaped:
@@ -45,18 +50,19 @@ class Mux:
                 if byte == ESCAPE:
                     plain.append(byte)
                     continue
-                self._deliver(plain)
+                yield from self._deliver(plain)
                 self._command(byte)
             elif byte == ESCAPE:
                 self._escaped = True
             else:
                 plain.append(byte)
-        self._deliver(plain)
+        yield from self._deliver(plain)
 
-    def _deliver(self, plain: bytearray) -> None:
-        if plain and self.frontends:
-            self.frontends[self.focus].receive(bytes(plain))
+    def _deliver(self, plain: bytearray) -> Iterator[bool]:
+        data = bytes(plain)
         plain.clear()
+        if data and self.frontends:
+            yield from self.frontends[self.focus].receive(data) or ()
 
     def _command(self, byte: int) -> None:
         if byte in b"xX":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from emu.hmp.terminal import MonitorTerminal
 from emu.qmp.machine_api import Context
 from emu.qmp.transport import Poller, Transport
@@ -19,12 +21,8 @@ class HmpServer:
         self._terminal = MonitorTerminal(self.context, self.transport.write)
         self._terminal.greet()
 
-    def _received(self, data: bytes) -> None:
-        self._terminal.feed(data)
-
-    def poll(self) -> None:
-        """Send what a slow client left unread."""
-        self.transport.flush()
+    def _received(self, data: bytes) -> Iterator[bool]:
+        return self._terminal.work(data)
 
     def close(self) -> None:
         self.transport.close()

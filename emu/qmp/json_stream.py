@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MAX_TOKEN_BYTES = 64 << 20  # all tokens of one value together
-MAX_TOKENS = 2 << 20
+MAX_TOKEN_BYTES = 8 << 20  # all tokens of one value together
+MAX_TOKENS = 1 << 17
 MAX_NESTING = 1 << 10
 
 
@@ -57,7 +57,11 @@ def _table() -> list[dict[int, int]]:
 
 TABLE = _table()
 CLOSING = {DQ: ord('"'), SQ: ord("'")}
-PLAIN_RUN = re.compile(rb"[ !#-&(-\[\]-\xfd]+")  # string bytes that cannot change the state
+STRING_RUN = re.compile(rb"[ !#-&(-\[\]-\xfd]+")
+RUNS = {DQ: STRING_RUN, SQ: STRING_RUN, KEYWORD: re.compile(rb"[a-z]+"), DIGITS: re.compile(rb"[0-9]+"),
+        FRACTION: re.compile(rb"[0-9]+")}  # bytes that cannot change the state
+SKIPPED_RUNS = {START: re.compile(rb"[ \t\r\n]+"), RECOVERY: re.compile(b"[^" + re.escape(RESYNC) + b"]+")}
+SHOWN = 80  # bytes of a wrong token that an error message repeats
 
 
 class JsonStream:
@@ -75,16 +79,26 @@ class JsonStream:
         """Consume `data`; yields values (dict, list, str, int, float, bool, None) and SyntaxProblems in order."""
         position = 0
         while position < len(data):
-            if self._state in CLOSING and (run := PLAIN_RUN.match(data, position)):
-                self._token += run[0]
-                position = run.end()
-                if self._bytes + len(self._token) > MAX_TOKEN_BYTES:
-                    yield self._problem("JSON token size limit exceeded")
-                continue
+            position = self._skip(data, position)
+            if self._bytes + len(self._token) > MAX_TOKEN_BYTES:
+                yield self._problem("JSON token size limit exceeded")
+            if position == len(data):
+                return
             consumed, token = self._step(data[position])
             position += consumed
             if token:
                 yield from self._accept(*token)
+
+    def _skip(self, data: bytes, position: int) -> int:
+        """Take a run of bytes that leave the state as it is; the position after it."""
+        if self._state in SKIPPED_RUNS:
+            skipped = SKIPPED_RUNS[self._state].match(data, position)
+            return skipped.end() if skipped else position
+        run = RUNS[self._state].match(data, position) if self._state in RUNS else None
+        if run is None:
+            return position
+        self._token += run[0]
+        return run.end()
 
     def _step(self, byte: int) -> tuple[int, tuple[str, bytes] | None]:
         """Advance by one byte: bytes consumed (0: look at it again) and the token that ended here, if any."""
@@ -118,8 +132,7 @@ class JsonStream:
 
     def _accept(self, kind: str, text: bytes) -> Iterator[Any]:
         if kind == "error":
-            shown = text.decode("utf-8", "replace").partition("\0")[0]
-            yield self._problem(f"JSON parse error, stray '{shown}'", recover=True)
+            yield self._problem(f"JSON parse error, stray '{_shown(text)}'", recover=True)
             return
         self._tokens.append((kind, text))
         self._bytes += len(text)
@@ -138,11 +151,16 @@ class JsonStream:
                 yield SyntaxProblem(f"JSON parse error, {problem}")
 
     def _problem(self, text: str, recover: bool = False) -> SyntaxProblem:
+        """Forget the value; after one that is too large, its rest is passed over (`recover`: the lexer does that itself)."""
         self._forget()
         if not recover:
             self._token.clear()
-            self._state = START
+            self._state = RECOVERY
         return SyntaxProblem(text)
+
+
+def _shown(token: bytes) -> str:
+    return token[:SHOWN].decode("utf-8", "replace").partition("\0")[0]
 
 
 # -- parser: tokens of one value, without recursion ----------------------------------------------------------------
@@ -193,7 +211,7 @@ class _Parser:
             return _number(text)
         if kind == "keyword":
             if text not in KEYWORDS:
-                raise _Syntax(f"invalid keyword '{text.decode()}'")
+                raise _Syntax(f"invalid keyword '{_shown(text)}'")
             return KEYWORDS[text]
         if kind not in "{[":
             raise _Syntax("expecting value")

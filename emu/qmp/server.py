@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from emu.qmp.machine_api import Context
 from emu.qmp.session import Session
 from emu.qmp.transport import Poller, Transport
 
 
 class QmpServer:
-    """Serves one transport.  The main loop calls poller.poll() and server.poll() between guest slices."""
+    """Serves one transport.  The main loop calls poller.poll() between guest slices."""
 
     def __init__(self, context: Context, transport: Transport, poller: Poller, *, pretty: bool = False):
         self.context, self.transport, self._pretty = context, transport, pretty
@@ -25,13 +27,8 @@ class QmpServer:
             self.session.close()
         self.session = None
 
-    def _received(self, data: bytes) -> None:
-        if self.session is not None:
-            self.session.feed(data)
-
-    def poll(self) -> None:
-        """Send what a slow client left unread."""
-        self.transport.flush()
+    def _received(self, data: bytes) -> Iterator[bool] | None:
+        return self.session.work(data) if self.session is not None else None
 
     def close(self) -> None:
         """Say goodbye to the client and remove the socket."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from emu.qmp.errors import COMMAND_NOT_FOUND, DEVICE_NOT_FOUND, QmpError
@@ -40,11 +40,17 @@ class Session:
 
     def feed(self, data: bytes) -> None:
         """Answer every message that `data` completes."""
+        for _ in self.work(data):
+            pass
+
+    def work(self, data: bytes) -> Iterator[bool]:
+        """The same, a message at each step."""
         for message in self._stream.feed(data):
             if isinstance(message, SyntaxProblem):
                 self._put({"error": QmpError(message.text).to_json()})
             else:
                 self._put(self._answer(message))
+            yield True
 
     def _answer(self, message: Any) -> dict[str, Any]:
         echo = {"id": message["id"]} if isinstance(message, dict) and "id" in message else {}

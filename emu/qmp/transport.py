@@ -1,8 +1,9 @@
 """Byte streams between monitors and their clients: sockets and stdio, with arrivals and departures.
 
 Everything is non-blocking: poll() of the one Poller moves what can be moved and returns, so that no client stalls the
-guest.  A client that does not read is dropped once OUTPUT_LIMIT bytes wait for it: unlike a serial console's, a
-monitor's output must not have holes.  Not here: pty, TLS, telnet; serial ports use emu/chardev.py.
+guest.  From a client that does not read its answers nothing more is read; if events go on to come for it, it is dropped
+once OUTPUT_LIMIT bytes wait: unlike a serial console's, a monitor's output must not have holes.
+Not here: pty, TLS, telnet; serial ports use emu/chardev.py.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ from __future__ import annotations
 import errno
 import os
 import select
-import selectors
 import socket
 import stat
 import sys
 import termios
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-OUTPUT_LIMIT = 16 << 20  # bytes
-CHUNK = 1 << 16  # bytes a read, so that a flood of input cannot hold up the guest
+from emu.qmp.poller import Poller
+
+__all__ = ["Poller", "SocketTransport", "StdioTransport", "Transport", "TransportError", "parse_transport"]
+
+OUTPUT_LIMIT = 16 << 20  # bytes that wait for a peer before it is dropped
+HIGH_WATER = 1 << 18  # bytes that wait for a peer before it gets no further answers
+CHUNK = 1 << 16  # bytes a read
+STEPS_A_TURN = 16  # requests answered between two slices of the guest
 SOCKET_MODE = 0o600
 PIPE_SAFE_WRITE = 512  # bytes that a descriptor takes without blocking once select calls it writable
 
@@ -29,40 +34,24 @@ class TransportError(Exception):
     """A transport that cannot be opened; the text is for the user."""
 
 
-class Poller:
-    """Watches the file descriptors of all transports of a machine."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.PollSelector()  # unlike epoll it takes regular files too
-
-    def watch(self, file: Any, callback: Callable[[], None]) -> None:
-        """Call `callback` from poll() whenever `file` is readable."""
-        self._selector.register(file, selectors.EVENT_READ, callback)
-
-    def forget(self, file: Any) -> None:
-        try:
-            self._selector.unregister(file)
-        except (KeyError, ValueError):
-            pass
-
-    def poll(self, timeout: float = 0) -> None:
-        """Serve what is ready; wait up to `timeout` seconds for something."""
-        if not self._selector.get_map():
-            if timeout:
-                time.sleep(timeout)
-            return
-        for key, _ in self._selector.select(timeout):
-            key.data()
+Work = Iterator[bool]
 
 
 class Transport:
-    """Base: swallows output and never has input.  Users set `receive` and the two callbacks."""
+    """Base: swallows output and never has input.  Users set `receive` and the two callbacks.
+
+    `receive` takes input.  If that makes work, it returns an iterator that does a part of it at each step and says whether
+    the next one can follow; the transport reads no further before all is done.
+    """
 
     def __init__(self, label: str = "", filename: str = "null"):
         self.label, self.filename = label, filename
-        self.receive: Callable[[bytes], None] = lambda data: None
+        self.receive: Callable[[bytes], Work | None] = lambda data: None
         self.on_open: Callable[[], None] = lambda: None  # a peer arrived
         self.on_close: Callable[[], None] = lambda: None  # it left
+        self._poller = Poller()
+        self._work: Work | None = None
+        self._output = bytearray()
 
     connected: bool = True
 
@@ -73,6 +62,7 @@ class Transport:
 
     def open(self, poller: Poller) -> None:
         """Start; `on_open` follows when somebody is there.  Raises TransportError."""
+        self._poller = poller
         self.on_open()
 
     def write(self, data: bytes) -> None:
@@ -84,6 +74,29 @@ class Transport:
     def close(self) -> None:
         """Release everything."""
 
+    # pacing
+    def _take(self, data: bytes) -> None:
+        self._work = self.receive(data)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do as much of the work as one turn has, and as the peer reads of the answers."""
+        for _ in range(STEPS_A_TURN):
+            if self._work is None or len(self._output) > HIGH_WATER:
+                break
+            step = next(self._work, None)
+            if step is None:
+                self._work = None
+            elif step is False:
+                self._poller.later(self._go_on, hurry=False)
+                break
+        else:
+            self._poller.later(self._go_on)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Tell the poller what this transport waits for now."""
+
 
 class StdioTransport(Transport):
     """Standard input and output; a terminal is switched to raw input (`signals`: except for Ctrl-C and Ctrl-Z)."""
@@ -94,18 +107,16 @@ class StdioTransport(Transport):
         super().__init__(label, "stdio")
         self._signals = signals
         self._saved: list[Any] | None = None
-        self._output = bytearray()
-        self._poller: Poller | None = None
+        self._opened = self._ended = False
 
     def open(self, poller: Poller) -> None:
         if StdioTransport.in_use:
             raise TransportError("cannot use stdio by multiple character devices")
-        StdioTransport.in_use = True
-        self._poller = poller
+        StdioTransport.in_use = self._opened = True
         if sys.stdin.isatty():
             self._raw()
-        poller.watch(sys.stdin.fileno(), self._readable)
-        self.on_open()
+        super().open(poller)
+        self._watch()
 
     def _raw(self) -> None:
         fd = sys.stdin.fileno()
@@ -115,13 +126,17 @@ class StdioTransport(Transport):
         mode[3] &= ~(termios.ECHO | termios.ICANON | (0 if self._signals else termios.ISIG))
         termios.tcsetattr(fd, termios.TCSANOW, mode)
 
+    def _watch(self) -> None:
+        reading = self._opened and not self._ended and self._work is None
+        self._poller.watch(sys.stdin.fileno(), self._readable if reading else None)
+
     def _readable(self) -> None:
         data = os.read(sys.stdin.fileno(), CHUNK)
         if data:
-            self.receive(data)
+            self._take(data)
             return
-        assert self._poller is not None
-        self._poller.forget(sys.stdin.fileno())
+        self._ended = True
+        self._watch()
         self.on_close()
 
     def write(self, data: bytes) -> None:
@@ -139,10 +154,9 @@ class StdioTransport(Transport):
 
     def close(self) -> None:
         self.flush()
-        if self._poller is not None:
-            self._poller.forget(sys.stdin.fileno())
-            self._poller = None
-            StdioTransport.in_use = False
+        if self._opened:
+            StdioTransport.in_use = self._opened = False
+            self._watch()
         if self._saved is not None:
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._saved)
 
@@ -156,7 +170,6 @@ class SocketTransport(Transport):
         self.address, self._server, self._wait, self._where = address, server, wait, where
         self._listener: socket.socket | None = None
         self._peer: socket.socket | None = None
-        self._output = bytearray()
         self.connected = False
 
     def open(self, poller: Poller) -> None:
@@ -204,7 +217,7 @@ class SocketTransport(Transport):
         assert self._listener is not None
         try:
             peer, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionError):
+        except OSError:  # it has gone again, or the host has no descriptor to spare
             return
         self._poller.forget(self._listener)  # the next peer's turn comes when this one has left
         self._attach(peer)
@@ -213,8 +226,12 @@ class SocketTransport(Transport):
         peer.setblocking(False)
         self._peer, self.connected = peer, True
         self.filename = self.filename.removeprefix("disconnected:")
-        self._poller.watch(peer, self._readable)
+        self._watch()
         self.on_open()
+
+    def _watch(self) -> None:
+        if self._peer is not None:
+            self._poller.watch(self._peer, self._readable if self._work is None else None, self.flush if self._output else None)
 
     def _readable(self) -> None:
         if self._peer is None:
@@ -226,31 +243,42 @@ class SocketTransport(Transport):
         except OSError:
             data = b""
         if data:
-            self.receive(data)
+            self._take(data)
         else:
             self._drop()
 
     def write(self, data: bytes) -> None:
         if self._peer is None:
             return
+        waiting = bool(self._output)
         self._output += data
-        self.flush()
+        if not waiting:
+            self._send()
         if len(self._output) > OUTPUT_LIMIT:
             self._drop()
 
     def flush(self) -> None:
+        """What is queued leaves, and work that waited for that goes on."""
+        backed_up = len(self._output) > HIGH_WATER
+        self._send()
+        if backed_up and len(self._output) <= HIGH_WATER:
+            self._go_on()
+
+    def _send(self) -> None:
         while self._output and self._peer is not None:
             try:
                 sent = self._peer.send(self._output)
             except BlockingIOError:
-                return
+                break
             except OSError:
                 self._drop()
                 return
             del self._output[:sent]
+        self._watch()
 
     def _drop(self) -> None:
         peer, self._peer, self.connected = self._peer, None, False
+        self._work = None
         self._output.clear()
         if peer is None:
             return

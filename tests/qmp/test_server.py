@@ -36,7 +36,6 @@ class Served:
     def _loop(self):
         while not self._stopping.is_set():
             self.poller.poll(0.01)
-            self.server.poll()
 
     def __enter__(self):
         self._thread.start()
