@@ -7,8 +7,8 @@ A refused access (None, False) is #GP(0) for the vCPU.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
 
+from emu.devices.apic_delivery import ApicDelivery
 from emu.devices.apic_registers import (
     BITMAPS_END,
     DFR_OFFSET,
@@ -43,12 +43,9 @@ ABSENT_IN_X2APIC = (0x090, 0x0C0, DFR_OFFSET, ICR_HIGH_OFFSET)  # arbitration pr
 WRITABLE_BITS = {0x080: TPR_MASK, 0x0F0: int(SVR_MASK), 0x380: U32, 0x3E0: DIVIDE_MASK, SELF_IPI_OFFSET: 0xFF}
 
 
-class ApicMsrs:
-    """Mixed into LocalApic, whose registers these are."""
+class ApicMsrs(ApicDelivery):
+    """A part of LocalApic, whose registers these are."""
 
-    _readers: ClassVar[dict[int, Callable[[Any], int]]]
-    _writers: ClassVar[dict[int, Callable[[Any, int], None]]]
-    apic_base: int
     has_x2apic: bool
     icr_low: int
     icr_high: int
@@ -56,15 +53,6 @@ class ApicMsrs:
     _base_changed: Callable[[int], None]
     _read_register: Callable[[int], int]
     _write_register: Callable[[int, int], None]
-
-    @property
-    def enabled(self) -> bool:
-        """IA32_APIC_BASE.EN: without it the pins lead straight to the CPU."""
-        return bool(self.apic_base & ApicBase.EN)
-
-    @property
-    def x2apic_mode(self) -> bool:
-        return bool(self.apic_base & ApicBase.EXTD)
 
     def read_msr(self, number: int) -> int | None:
         """IA32_APIC_BASE, IA32_TSC_DEADLINE or an x2APIC register; None is #GP(0)."""
