@@ -251,7 +251,7 @@ class MaxX86Cpu(X86Cpu):
         self.wanted |= self.offered - OFF_BY_DEFAULT - {"ht", "cmp-legacy"}
 
 
-class HostX86Cpu(X86Cpu):
+class HostX86Cpu(MaxX86Cpu):
     """Listed as in QEMU, and as there usable with a hardware accelerator only: never here."""
 
     name = "host" + TYPE_SUFFIX

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emu.cpu_models.cpu import MODEL_CLASSES, HostX86Cpu, MaxX86Cpu, X86Cpu
+from emu.cpu_models.cpu import MODEL_CLASSES, X86Cpu
 from emu.cpu_models.features import BIT_OF
 from emu.qom import ObjectError
 
@@ -39,7 +39,7 @@ def _model(name: str) -> X86Cpu:
     cls = MODEL_CLASSES.get(name)
     if cls is None:
         raise ObjectError(f"CPU model '{name}' not found")
-    return MaxX86Cpu() if cls is HostX86Cpu else cls()  # QEMU: "host" without KVM answers what "max" has
+    return cls()
 
 
 def _settable(cpu: X86Cpu) -> list[str]:
