@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .build import AcpiFiles, fw_cfg_files, lay_out
 from .cpu_hotplug import CpuHotplug
+from .ged import GedEvent, GenericEventDevice
 from .hotplug_window import HotplugWindow, UnplugNotSupported
 from .ost import OstInfo, ospm_status
 from .platform import ICH9, PIIX4, ChipsetInfo, MemoryRange, Platform, PossibleCpu, Window
@@ -25,6 +26,8 @@ __all__ = [
     "AcpiPm",
     "ChipsetInfo",
     "CpuHotplug",
+    "GedEvent",
+    "GenericEventDevice",
     "GpeEvent",
     "HotplugWindow",
     "MemoryRange",

@@ -75,7 +75,7 @@ def session(block) -> Session:
 
 
 @pytest.fixture
-def two(power_on) -> Session:
+def three(power_on) -> Session:
     """CPUs 0 to 2 are there from power-on."""
     return Session(power_on(present=(0, 1, 2)))
 
@@ -124,38 +124,38 @@ def test_a_scan_without_events_ends_at_once(session):
 
 
 @pytest.mark.spec("aml.remove", source="measured")
-def test_a_request_to_unplug_is_told_and_cleared_during_the_scan(two):
-    two.board.request_unplug(1)
-    assert two.scan() == [(cpu(1), EJECT_REQUEST)]
-    assert two.trace == (
+def test_a_request_to_unplug_is_told_and_cleared_during_the_scan(three):
+    three.board.request_unplug(1)
+    assert three.scan() == [(cpu(1), EJECT_REQUEST)]
+    assert three.trace == (
         "W sel=0 W cmd=0 R dat=1 R dat=1 R fl=5 R fl=5 W fl=4 W sel=2 W cmd=0 R dat=2 R dat=2 R fl=1 R fl=1"
     )
 
 
 @pytest.mark.spec("aml.ost", source="measured")
-def test_ost_writes_the_event_and_then_the_status(two):
-    two.ost(1, EJECT_REQUEST, EJECT_IN_PROGRESS)
-    assert two.trace == "W sel=1 W cmd=1 W dat=3 W cmd=2 W dat=84"
-    assert two.board.osts == [(1, EJECT_REQUEST, EJECT_IN_PROGRESS)]
+def test_ost_writes_the_event_and_then_the_status(three):
+    three.ost(1, EJECT_REQUEST, EJECT_IN_PROGRESS)
+    assert three.trace == "W sel=1 W cmd=1 W dat=3 W cmd=2 W dat=84"
+    assert three.board.osts == [(1, EJECT_REQUEST, EJECT_IN_PROGRESS)]
 
 
 @pytest.mark.spec("aml.eject", source="measured")
-def test_ej0_ejects_and_the_status_becomes_absent(two):
-    two.eject(1)
-    assert two.trace == "W sel=1 W fl=8"
-    assert two.board.ejected == [1]
-    assert two.status(1) & 2 == 0
+def test_ej0_ejects_and_the_status_becomes_absent(three):
+    three.eject(1)
+    assert three.trace == "W sel=1 W fl=8"
+    assert three.board.ejected == [1]
+    assert three.status(1) & 2 == 0
 
 
 @pytest.mark.spec("aml.whole-unplug", source="measured")
-def test_an_unplug_from_request_to_report(two):
-    two.board.request_unplug(1)
-    two.scan()
-    two.ost(1, EJECT_REQUEST, EJECT_IN_PROGRESS)
-    two.eject(1)
-    two.ost(1, EJECT_REQUEST, 0)
-    assert two.board.osts == [(1, EJECT_REQUEST, EJECT_IN_PROGRESS), (1, EJECT_REQUEST, 0)]
-    assert two.board.all_flags() == [Flag.ENABLED, 0, Flag.ENABLED, 0]
+def test_an_unplug_from_request_to_report(three):
+    three.board.request_unplug(1)
+    three.scan()
+    three.ost(1, EJECT_REQUEST, EJECT_IN_PROGRESS)
+    three.eject(1)
+    three.ost(1, EJECT_REQUEST, 0)
+    assert three.board.osts == [(1, EJECT_REQUEST, EJECT_IN_PROGRESS), (1, EJECT_REQUEST, 0)]
+    assert three.board.all_flags() == [Flag.ENABLED, 0, Flag.ENABLED, 0]
 
 
 # ---------------------------------------------------------------- why the walk is as it is
@@ -191,10 +191,10 @@ def test_a_cpu_plugged_and_asked_to_leave_is_told_one_after_the_other(session):
 
 
 @pytest.mark.spec("aml.mixed", source="QEMU")
-def test_removals_are_told_during_and_insertions_behind_the_scan(two):
-    two.board.plug(3)
-    two.board.request_unplug(1)
-    assert two.scan() == [(cpu(1), EJECT_REQUEST), *added(3)]
+def test_removals_are_told_during_and_insertions_behind_the_scan(three):
+    three.board.plug(3)
+    three.board.request_unplug(1)
+    assert three.scan() == [(cpu(1), EJECT_REQUEST), *added(3)]
 
 
 @pytest.mark.spec("aml.plug-ahead", source="QEMU")
@@ -208,14 +208,14 @@ def test_a_plug_ahead_of_a_running_scan_is_found_by_it(session):
 
 
 @pytest.mark.spec("aml.plug-behind", source="QEMU")
-def test_a_plug_behind_a_running_scan_is_found_by_the_next(two):
-    two.board.plug(3)
-    run = two.os.steps("\\_SB.CPUS.CSCN")
+def test_a_plug_behind_a_running_scan_is_found_by_the_next(three):
+    three.board.plug(3)
+    run = three.os.steps("\\_SB.CPUS.CSCN")
     run_until(run, Notification)
-    two.board.request_unplug(1)
+    three.board.request_unplug(1)
     run.finish()
-    assert two.os.take_notifications() == added(3)
-    assert two.scan() == [(cpu(1), EJECT_REQUEST)]
+    assert three.os.take_notifications() == added(3)
+    assert three.scan() == [(cpu(1), EJECT_REQUEST)]
 
 
 @pytest.mark.spec("aml.lock", source="QEMU")

@@ -73,6 +73,19 @@ def test_the_mode_moves_with_a_snapshot(board):
     assert moved(board).read(31) == 0xFF
 
 
+@pytest.mark.spec("snap.walk", source="QEMU")
+def test_a_scan_goes_on_when_a_snapshot_is_taken_between_any_two_of_its_steps(own):
+    own.plug(1)
+    own.plug(3)
+    own.request_unplug(1)
+    ospm = own.ospm()
+    for _ in ospm.steps("\\_SB.CPUS.CSCN"):
+        own = moved(own)
+        ospm.spaces = {space: own.io for space in ospm.spaces}
+    assert ospm.take_notifications() == [("\\_SB.CPUS.C001", 1), ("\\_SB.CPUS.C003", 1)]
+    assert own.all_flags() == [1, 5, 0, 1]
+
+
 def test_a_snapshot_of_other_possible_cpus_does_not_fit():
     with pytest.raises(SnapshotError, match="cpus.slots: a list of 3"):
         CpuHotplug([0, 1]).check(CpuHotplug([0, 1, 2]).save(), "cpus")

@@ -13,7 +13,7 @@ from acpi.build import fadt, secondary_tables
 from acpi.dsdt import dsdt
 from acpi.platform import ICH9, PIIX4, Window
 from acpi.tables import HEADER_LENGTH
-from tests.acpi.boards import platform
+from tests.acpi.boards import ged_dsdt, platform
 
 iasl = shutil.which("iasl")
 pytestmark = pytest.mark.skipif(iasl is None, reason="iasl (acpica-tools) is not installed")
@@ -75,6 +75,12 @@ def test_the_dsdt_round_trips(chipset, possible, tmp_path):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_of_the_dsdt_round_trips(chipset, variant, tmp_path):
     table = dsdt(platform(chipset, 4, **VARIANTS[variant]))
+    assert comparable(recompiled(table, tmp_path)) == comparable(table)
+
+
+@pytest.mark.parametrize("possible", [1, 4, 64, 255])
+def test_the_dsdt_with_an_event_device_round_trips(possible, tmp_path):
+    table = ged_dsdt(possible)
     assert comparable(recompiled(table, tmp_path)) == comparable(table)
 
 
