@@ -8,8 +8,10 @@ Not here: names for the bytes of resource templates, comments on well-known name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 
 from .asl_resources import resource_template
+from .errors import AmlError
 from .names import short
 from .objects import AccessType, LockRule, RegionSpace, UpdateRule
 from .parser import ARGUMENT_COUNT, FieldEntry, Term, parse
@@ -28,7 +30,7 @@ UNARY = {"Not": "~", "LNot": "!"}
 TAKES_ASSIGNMENT = {name for name in BINARY if not name.startswith("L")} | {"Not", "Index"}
 DIGITS = {"ByteConst": 2, "WordConst": 4, "DWordConst": 8, "QWordConst": 16}
 OPERAND_DIGITS = {"byte": 2, "word": 4, "dword": 8}
-MATCH_TESTS = ("MTR", "MEQ", "MLE", "MLT", "MGE", "MGT")
+MatchTest = IntEnum("MatchTest", "MTR MEQ MLE MLT MGE MGT", start=0)
 EXTERNAL_TYPES = {
     ObjectType.UNINITIALIZED: "UnknownObj", ObjectType.INTEGER: "IntObj", ObjectType.STRING: "StrObj",
     ObjectType.BUFFER: "BuffObj", ObjectType.PACKAGE: "PkgObj", ObjectType.FIELD_UNIT: "FieldUnitObj",
@@ -271,8 +273,15 @@ def _region(term: Term) -> str:
 
 def _field(term: Term) -> str:
     where, flags = [_operand(kind, value) for kind, value in zip(term.op.operands, term.args[:-1])], term.args[-1]
-    rules = [AccessType(flags & 0xF).name, LockRule(flags & 0x10).name, UpdateRule(flags & 0x60).name]
+    rules = [_named(AccessType, flags & 0xF), _named(LockRule, flags & 0x10), _named(UpdateRule, flags & 0x60)]
     return f"{term.op.name} ({', '.join([*where, *rules])})" + "\n{\n" + _indented(_field_list(term.body)) + "\n}"
+
+
+def _named(kind: type[IntEnum], value: int) -> str:
+    """The name of a number that ASL only knows by name."""
+    if value not in kind._value2member_map_:
+        raise AmlError(f"{kind.__name__} {value:#x} has no name in ASL")
+    return kind(value).name
 
 
 def _field_list(entries: list[FieldEntry]) -> str:
@@ -281,7 +290,7 @@ def _field_list(entries: list[FieldEntry]) -> str:
         bit += entry.bits
         if entry.access:
             attribute = f", 0x{entry.access[1]:02X}" if entry.access[1] else ""
-            lines.append(f"AccessAs ({AccessType(entry.access[0] & 0xF).name}{attribute})")
+            lines.append(f"AccessAs ({_named(AccessType, entry.access[0] & 0xF)}{attribute})")
         elif entry.connection:
             lines.append(f"Connection ({expression(entry.connection)})")
         elif entry.name:
@@ -299,7 +308,7 @@ def _external(term: Term) -> str:
 
 def _match(term: Term) -> str:
     package, first_test, first, second_test, second, start = term.args
-    tests = [f"{MATCH_TESTS[test]}, {expression(value)}" for test, value in ((first_test, first), (second_test, second))]
+    tests = [f"{_named(MatchTest, test)}, {expression(value)}" for test, value in ((first_test, first), (second_test, second))]
     return f"Match ({expression(package)}, {', '.join(tests)}, {expression(start)})"
 
 

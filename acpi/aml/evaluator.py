@@ -20,7 +20,7 @@ from .dispatch import HANDLERS, Steps, runs
 from .errors import AmlError
 from .names import Path, shown
 from .namespace import Namespace
-from .objects import RegionSpace
+from .objects import MAX_METHOD_ARGUMENTS, RegionSpace
 from .operators import COMPARE  # noqa: F401 (that module fills HANDLERS)
 from .opcodes import BY_NAME
 from .parser import Declarations, ParsedTable, Term, parse
@@ -117,7 +117,7 @@ class Evaluator:
         self._known = Declarations(parsed.declarations.arities)
         if first:
             self.convert = Conversions(parsed.integer_bits)
-        Run(lambda run: self.block(parsed.terms, Frame(run))).finish()
+        Run(lambda run: self.body(parsed.terms, Frame(run))).finish()
 
     # ------------------------------------------------------------ the caller's side
 
@@ -193,6 +193,16 @@ class Evaluator:
             except AmlError as error:
                 raise error.located(f"{where}, offset {term.at:#x}") from error.__cause__
 
+    def body(self, terms: list[Term], frame: Frame) -> Steps:
+        """The statements of a method or a table; what they return, None if nothing."""
+        try:
+            yield from self.block(terms, frame)
+        except Returned as returned:
+            return returned.value
+        except Left as left:
+            raise AmlError(f"{left} outside of a loop, in {frame.where}") from None
+        return None
+
     def call(self, node: Node, args: list[Any], frame: Frame) -> Steps:
         """Run a method for `frame`; what it returns, None if nothing."""
         method = node.object
@@ -202,21 +212,16 @@ class Evaluator:
             raise AmlError(f"{node} takes {method.arguments} arguments, got {len(args)}")
         if frame.depth >= self.max_depth:
             raise AmlError(f"{node} is called {self.max_depth} calls deep")
-        inner = Frame(frame.run, node.path, node, frame.depth + 1, args + [None] * (7 - len(args)))
+        inner = Frame(frame.run, node.path, node, frame.depth + 1, args + [None] * (MAX_METHOD_ARGUMENTS - len(args)))
         if method.mutex:
             yield from acquire(self, method.mutex, str(node), inner)
         try:
-            yield from self.block(method.term.body, inner)
-        except Returned as returned:
-            return returned.value
-        except Left as left:
-            raise AmlError(f"{left} outside of a loop, in {node}") from None
+            return (yield from self.body(method.term.body, inner))
         finally:
             for created in inner.created:
                 self.namespace.remove(created)
             if method.mutex:
                 release(method.mutex)
-        return None
 
     def fetch(self, node: Node, frame: Frame) -> Steps:
         """The value of a name: data, the contents of a field, what a method returns; for anything else the node."""

@@ -21,7 +21,8 @@ from .encoding import (
     raw_package_length,
     term,
 )
-from .terms import EXT_OP, Block
+from .opcodes import BY_NAME
+from .terms import Block
 
 MAX_METHOD_ARGUMENTS = 7
 MAX_PACKAGE_ELEMENTS = 0xFF
@@ -65,6 +66,10 @@ Preserve, WriteAsOnes, WriteAsZeros = UpdateRule
 NotSerialized, Serialized = Serialize
 
 
+def _code(opcode: str) -> bytes:
+    return BY_NAME[opcode].encoded
+
+
 class Table(Node):
     """The body of a definition block: what follows the 36-byte header."""
 
@@ -77,12 +82,12 @@ class Table(Node):
 
 class Scope(Block):
     def __init__(self, path: str, *contents: Body) -> None:
-        super().__init__(b"\x10", name_string(path), contents)
+        super().__init__("Scope", name_string(path), contents)
 
 
 class Device(Block):
     def __init__(self, name: str, *contents: Body) -> None:
-        super().__init__(EXT_OP + b"\x82", name_string(name), contents)
+        super().__init__("Device", name_string(name), contents)
 
 
 class Processor(Block):
@@ -90,31 +95,31 @@ class Processor(Block):
 
     def __init__(self, name: str, uid: int, pblk_address: int, pblk_length: int, *contents: Body) -> None:
         head = name_string(name) + bytes([uid]) + pblk_address.to_bytes(4, "little") + bytes([pblk_length])
-        super().__init__(EXT_OP + b"\x83", head, contents)
+        super().__init__("Processor", head, contents)
 
 
 class Method(Block):
     def __init__(self, name: str, arguments: int, serialize: Serialize, *statements: Body) -> None:
         if not 0 <= arguments <= MAX_METHOD_ARGUMENTS:
             raise ValueError(f"method {name} has {arguments} arguments: AML allows 0 to {MAX_METHOD_ARGUMENTS}")
-        super().__init__(b"\x14", name_string(name) + bytes([arguments | serialize]), statements)
+        super().__init__("Method", name_string(name) + bytes([arguments | serialize]), statements)
 
 
 def Name(name: str, value: Term) -> Raw:
-    return Raw(b"\x08" + name_string(name) + term(value))
+    return Raw(_code("Name") + name_string(name) + term(value))
 
 
 def External(name: str, object_type: int = 0, arguments: int = 0) -> Raw:
     """A forward declaration for disassemblers; types as returned by ObjectType (8 is a method)."""
-    return Raw(b"\x15" + name_string(name) + bytes([object_type, arguments]))
+    return Raw(_code("External") + name_string(name) + bytes([object_type, arguments]))
 
 
 def Mutex(name: str, sync_level: int = 0) -> Raw:
-    return Raw(EXT_OP + b"\x01" + name_string(name) + bytes([sync_level]))
+    return Raw(_code("Mutex") + name_string(name) + bytes([sync_level]))
 
 
 def OperationRegion(name: str, space: RegionSpace, offset: Term, length: Term) -> Raw:
-    return Raw(EXT_OP + b"\x80" + name_string(name) + bytes([space]) + term(offset) + term(length))
+    return Raw(_code("OperationRegion") + name_string(name) + bytes([space]) + term(offset) + term(length))
 
 
 class Buffer(Node):
@@ -123,13 +128,13 @@ class Buffer(Node):
 
     def encode(self) -> bytes:
         inside = integer(len(self.data)) + self.data
-        return b"\x11" + package_length(len(inside)) + inside
+        return _code("Buffer") + package_length(len(inside)) + inside
 
 
 def VarBuffer(size: Term) -> Raw:
     """A zeroed buffer whose size is known at run time only."""
     inside = term(size)
-    return Raw(b"\x11" + package_length(len(inside)) + inside)
+    return Raw(_code("Buffer") + package_length(len(inside)) + inside)
 
 
 class Package(Node):
@@ -143,7 +148,7 @@ class Package(Node):
 
     def encode(self) -> bytes:
         inside = bytes([self.count]) + body(self.elements)
-        return b"\x12" + package_length(len(inside)) + inside
+        return _code("Package") + package_length(len(inside)) + inside
 
 
 class VarPackage(Node):
@@ -153,7 +158,7 @@ class VarPackage(Node):
         self.inside = term(count) + body(elements)
 
     def encode(self) -> bytes:
-        return b"\x13" + package_length(len(self.inside)) + self.inside
+        return _code("VarPackage") + package_length(len(self.inside)) + self.inside
 
 
 def EisaId(text: str) -> Raw:
@@ -207,14 +212,22 @@ def _field_list(elements: Iterable[FieldElement]) -> bytes:
 def Field(region: str, access: AccessType, lock: LockRule, update: UpdateRule, *elements: FieldElement) -> Raw:
     """Named bits of a region: `("CPEN", 1)`, `Reserved(bits)` and `Offset(byte)` in address order."""
     inside = name_string(region) + bytes([access | lock | update]) + _field_list(elements)
-    return Raw(EXT_OP + b"\x81" + package_length(len(inside)) + inside)
+    return Raw(_code("Field") + package_length(len(inside)) + inside)
 
 
 def IndexField(
     index: str, data: str, access: AccessType, lock: LockRule, update: UpdateRule, *elements: FieldElement
 ) -> Raw:
     inside = name_string(index) + name_string(data) + bytes([access | lock | update]) + _field_list(elements)
-    return Raw(EXT_OP + b"\x86" + package_length(len(inside)) + inside)
+    return Raw(_code("IndexField") + package_length(len(inside)) + inside)
+
+
+def BankField(
+    region: str, bank: str, value: Term, access: AccessType, lock: LockRule, update: UpdateRule, *elements: FieldElement
+) -> Raw:
+    inside = name_string(region) + name_string(bank) + term(value) + bytes([access | lock | update])
+    inside += _field_list(elements)
+    return Raw(_code("BankField") + package_length(len(inside)) + inside)
 
 
 def refs(names: str) -> tuple[Ref, ...]:

@@ -8,7 +8,7 @@ Not here: what the terms mean (evaluator.py), how they look (asl.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Union
@@ -61,7 +61,10 @@ class Term:
     def body(self) -> Any:
         """Terms, field entries, or the bytes of a buffer.  Raises AmlError if a method is malformed."""
         if callable(self._body):
-            self._body = self._body()
+            try:
+                self._body = self._body()
+            except RecursionError:
+                raise AmlError(f"{self.args[0]}: terms nest too deeply to be read") from None
         return self._body
 
     @property
@@ -120,11 +123,19 @@ def parse(table: bytes, known: Declarations | None = None) -> ParsedTable:
     if known is None:
         return _parse_alone(bytes(table))
     signature, end = check_header(table)
+    try:
+        terms = _both_passes(table, end, known, signature)
+    except RecursionError:
+        raise AmlError(f"the terms of {signature} nest too deeply to be read") from None
+    return ParsedTable(signature, table[REVISION_AT], terms, known)
+
+
+def _both_passes(table: bytes, end: int, known: Declarations, signature: str) -> list[Term]:
     first = Parser(table, end, known, signature, tolerant=True)
     terms = first.terms(HEADER_LENGTH, end, ())
     if first.again():
         terms = Parser(table, end, known, signature).terms(HEADER_LENGTH, end, ())
-    return ParsedTable(signature, table[REVISION_AT], terms, known)
+    return terms
 
 
 def check_header(table: bytes) -> tuple[str, int]:
@@ -370,14 +381,3 @@ def _valid(raw: bytes) -> bool:
 
 
 NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
-
-
-def walk(terms: list[Term]) -> Iterator[Term]:
-    """Every term of a list, outer ones first; raises AmlError where a method is malformed."""
-    for term in terms:
-        yield term
-        yield from walk([a for a in term.args if isinstance(a, Term)])
-        if term.otherwise:
-            yield from walk([term.otherwise])
-        if isinstance(term.body, list):
-            yield from walk([t for t in term.body if isinstance(t, Term)])

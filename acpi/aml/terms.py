@@ -1,6 +1,6 @@
 """Statements, operators, locals and arguments of AML (ACPI 6.4, section 20.2.5.3 to 20.2.6), under their ASL names.
 
-Not here: Load, LoadTable, DataTableRegion, Match, BankField: nothing in this project's tables needs them.
+Opcodes and operands are those of opcodes.py.  Not here: Load, LoadTable, Unload, Revision.
 """
 
 from __future__ import annotations
@@ -8,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .encoding import Body, Node, Raw, Term, body, name_string, package_length, target, term
+from .opcodes import BY_NAME
 
-EXT_OP = b"\x5b"
 NO_TIMEOUT = 0xFFFF
 
 
-def _raw_word(value: int) -> bytes:
-    return value.to_bytes(2, "little")
+def _constant(width: int) -> Callable[[int], bytes]:
+    return lambda value: value.to_bytes(width, "little")
 
 
-# "super" is a target that may not be left out
+# kinds of operands in opcodes.py
 _ENCODERS: dict[str, Callable[..., bytes]] = {
     "term": term,
     "target": target,
     "super": target,
     "name": name_string,
-    "word": _raw_word,
+    "byte": _constant(1),
+    "word": _constant(2),
+    "dword": _constant(4),
 }
 
 
@@ -37,84 +39,103 @@ class Operator(Node):
         return self.data
 
 
-def _operator(name: str, opcode: bytes, shape: str) -> Callable[..., Operator]:
-    """A constructor for one row of the table; trailing targets may be left out."""
-    kinds = tuple(shape.split())
+def _operator(name: str) -> Callable[..., Operator]:
+    """A constructor for an opcode; trailing targets may be left out."""
+    return _constructor(name, BY_NAME[name].encoded, BY_NAME[name].operands)
+
+
+def _negation(name: str, of: str) -> Callable[..., Operator]:
+    """A comparison that AML writes as the opposite of another."""
+    return _constructor(name, BY_NAME["LNot"].encoded + BY_NAME[of].encoded, BY_NAME[of].operands)
+
+
+def _constructor(name: str, opcode: bytes, kinds: tuple[str, ...]) -> Callable[..., Operator]:
     required = len(kinds) - kinds.count("target")
 
     def construct(*operands: Term | None) -> Operator:
         if not required <= len(operands) <= len(kinds):
-            raise TypeError(f"{name} takes {shape or 'no operands'}, got {len(operands)} operands")
+            raise TypeError(f"{name} takes {' '.join(kinds) or 'no operands'}, got {len(operands)} operands")
         return Operator(opcode, kinds, operands + (None,) * (len(kinds) - len(operands)))
 
     construct.__name__ = construct.__qualname__ = name
     return construct
 
 
-Zero, One, Ones = Raw(b"\x00"), Raw(b"\x01"), Raw(b"\xff")
-Local0, Local1, Local2, Local3, Local4, Local5, Local6, Local7 = (Raw(bytes([0x60 + n])) for n in range(8))
-Arg0, Arg1, Arg2, Arg3, Arg4, Arg5, Arg6 = (Raw(bytes([0x68 + n])) for n in range(7))
-Debug = Raw(EXT_OP + b"\x31")
+def _fixed(name: str) -> Raw:
+    return Raw(BY_NAME[name].encoded)
 
-Alias = _operator("Alias", b"\x06", "name name")
-Store = _operator("Store", b"\x70", "term super")
-RefOf = _operator("RefOf", b"\x71", "super")
-Add = _operator("Add", b"\x72", "term term target")
-Concatenate = _operator("Concatenate", b"\x73", "term term target")
-Subtract = _operator("Subtract", b"\x74", "term term target")
-Increment = _operator("Increment", b"\x75", "super")
-Decrement = _operator("Decrement", b"\x76", "super")
-Multiply = _operator("Multiply", b"\x77", "term term target")
-Divide = _operator("Divide", b"\x78", "term term target target")
-ShiftLeft = _operator("ShiftLeft", b"\x79", "term term target")
-ShiftRight = _operator("ShiftRight", b"\x7a", "term term target")
-And = _operator("And", b"\x7b", "term term target")
-Nand = _operator("Nand", b"\x7c", "term term target")
-Or = _operator("Or", b"\x7d", "term term target")
-Nor = _operator("Nor", b"\x7e", "term term target")
-Xor = _operator("Xor", b"\x7f", "term term target")
-Not = _operator("Not", b"\x80", "term target")
-FindSetLeftBit = _operator("FindSetLeftBit", b"\x81", "term target")
-FindSetRightBit = _operator("FindSetRightBit", b"\x82", "term target")
-DerefOf = _operator("DerefOf", b"\x83", "term")
-ConcatenateResTemplate = _operator("ConcatenateResTemplate", b"\x84", "term term target")
-Mod = _operator("Mod", b"\x85", "term term target")
-Notify = _operator("Notify", b"\x86", "super term")
-SizeOf = _operator("SizeOf", b"\x87", "super")
-Index = _operator("Index", b"\x88", "term term target")
-CreateDWordField = _operator("CreateDWordField", b"\x8a", "term term name")
-CreateWordField = _operator("CreateWordField", b"\x8b", "term term name")
-CreateByteField = _operator("CreateByteField", b"\x8c", "term term name")
-CreateBitField = _operator("CreateBitField", b"\x8d", "term term name")
-ObjectType = _operator("ObjectType", b"\x8e", "super")
-CreateQWordField = _operator("CreateQWordField", b"\x8f", "term term name")
-LAnd = _operator("LAnd", b"\x90", "term term")
-LOr = _operator("LOr", b"\x91", "term term")
-LNot = _operator("LNot", b"\x92", "term")
-LNotEqual = _operator("LNotEqual", b"\x92\x93", "term term")
-LLessEqual = _operator("LLessEqual", b"\x92\x94", "term term")
-LGreaterEqual = _operator("LGreaterEqual", b"\x92\x95", "term term")
-LEqual = _operator("LEqual", b"\x93", "term term")
-LGreater = _operator("LGreater", b"\x94", "term term")
-LLess = _operator("LLess", b"\x95", "term term")
-ToBuffer = _operator("ToBuffer", b"\x96", "term target")
-ToDecimalString = _operator("ToDecimalString", b"\x97", "term target")
-ToHexString = _operator("ToHexString", b"\x98", "term target")
-ToInteger = _operator("ToInteger", b"\x99", "term target")
-ToString = _operator("ToString", b"\x9c", "term term target")
-CopyObject = _operator("CopyObject", b"\x9d", "term super")
-Mid = _operator("Mid", b"\x9e", "term term term target")
-Continue = _operator("Continue", b"\x9f", "")
-Noop = _operator("Noop", b"\xa3", "")
-Return = _operator("Return", b"\xa4", "term")
-Break = _operator("Break", b"\xa5", "")
-CondRefOf = _operator("CondRefOf", EXT_OP + b"\x12", "super target")
-CreateField = _operator("CreateField", EXT_OP + b"\x13", "term term term name")
-Stall = _operator("Stall", EXT_OP + b"\x21", "term")
-Sleep = _operator("Sleep", EXT_OP + b"\x22", "term")
-Release = _operator("Release", EXT_OP + b"\x27", "super")
-Timer = _operator("Timer", EXT_OP + b"\x33", "")
-_acquire = _operator("Acquire", EXT_OP + b"\x23", "super word")
+
+Zero, One, Ones, Debug = (_fixed(name) for name in ("Zero", "One", "Ones", "Debug"))
+Local0, Local1, Local2, Local3, Local4, Local5, Local6, Local7 = (_fixed(f"Local{n}") for n in range(8))
+Arg0, Arg1, Arg2, Arg3, Arg4, Arg5, Arg6 = (_fixed(f"Arg{n}") for n in range(7))
+
+Alias = _operator("Alias")
+Store = _operator("Store")
+RefOf = _operator("RefOf")
+Add = _operator("Add")
+Concatenate = _operator("Concatenate")
+Subtract = _operator("Subtract")
+Increment = _operator("Increment")
+Decrement = _operator("Decrement")
+Multiply = _operator("Multiply")
+Divide = _operator("Divide")
+ShiftLeft = _operator("ShiftLeft")
+ShiftRight = _operator("ShiftRight")
+And = _operator("And")
+Nand = _operator("Nand")
+Or = _operator("Or")
+Nor = _operator("Nor")
+Xor = _operator("Xor")
+Not = _operator("Not")
+FindSetLeftBit = _operator("FindSetLeftBit")
+FindSetRightBit = _operator("FindSetRightBit")
+DerefOf = _operator("DerefOf")
+ConcatenateResTemplate = _operator("ConcatenateResTemplate")
+Mod = _operator("Mod")
+Notify = _operator("Notify")
+SizeOf = _operator("SizeOf")
+Index = _operator("Index")
+CreateDWordField = _operator("CreateDWordField")
+CreateWordField = _operator("CreateWordField")
+CreateByteField = _operator("CreateByteField")
+CreateBitField = _operator("CreateBitField")
+ObjectType = _operator("ObjectType")
+CreateQWordField = _operator("CreateQWordField")
+LAnd = _operator("LAnd")
+LOr = _operator("LOr")
+LNot = _operator("LNot")
+LNotEqual = _negation("LNotEqual", of="LEqual")
+LLessEqual = _negation("LLessEqual", of="LGreater")
+LGreaterEqual = _negation("LGreaterEqual", of="LLess")
+LEqual = _operator("LEqual")
+LGreater = _operator("LGreater")
+LLess = _operator("LLess")
+ToBuffer = _operator("ToBuffer")
+ToDecimalString = _operator("ToDecimalString")
+ToHexString = _operator("ToHexString")
+ToInteger = _operator("ToInteger")
+ToString = _operator("ToString")
+CopyObject = _operator("CopyObject")
+Mid = _operator("Mid")
+Continue = _operator("Continue")
+Noop = _operator("Noop")
+Return = _operator("Return")
+Break = _operator("Break")
+CondRefOf = _operator("CondRefOf")
+CreateField = _operator("CreateField")
+Stall = _operator("Stall")
+Sleep = _operator("Sleep")
+Release = _operator("Release")
+Timer = _operator("Timer")
+Match = _operator("Match")
+FromBCD = _operator("FromBCD")
+ToBCD = _operator("ToBCD")
+Fatal = _operator("Fatal")
+Event = _operator("Event")
+Signal = _operator("Signal")
+Wait = _operator("Wait")
+Reset = _operator("Reset")
+_acquire = _operator("Acquire")
 
 
 def Acquire(mutex: Node | str, timeout_ms: int = NO_TIMEOUT) -> Operator:
@@ -135,9 +156,9 @@ class Call(Node):
 class Block(Node):
     """An opcode, a package length, a head, and a list of terms."""
 
-    def __init__(self, opcode: bytes, head: bytes, contents: tuple[Body, ...]) -> None:
+    def __init__(self, opcode: str, head: bytes, contents: tuple[Body, ...]) -> None:
         inside = head + body(contents)
-        self.data = opcode + package_length(len(inside)) + inside
+        self.data = BY_NAME[opcode].encoded + package_length(len(inside)) + inside
 
     def encode(self) -> bytes:
         return self.data
@@ -145,16 +166,16 @@ class Block(Node):
 
 class If(Block):
     def __init__(self, predicate: Term, *then: Body) -> None:
-        super().__init__(b"\xa0", term(predicate), then)
+        super().__init__("If", term(predicate), then)
 
 
 class Else(Block):
     """Stands directly behind its `If`."""
 
     def __init__(self, *otherwise: Body) -> None:
-        super().__init__(b"\xa1", b"", otherwise)
+        super().__init__("Else", b"", otherwise)
 
 
 class While(Block):
     def __init__(self, predicate: Term, *loop: Body) -> None:
-        super().__init__(b"\xa2", term(predicate), loop)
+        super().__init__("While", term(predicate), loop)

@@ -178,7 +178,7 @@ class Frame:
     scope: Path = ()
     method: Node | None = None
     depth: int = 0
-    args: list[Any] = field(default_factory=list)
+    args: list[Any] = field(default_factory=lambda: [None] * 7)
     locals: list[Any] = field(default_factory=lambda: [None] * 8)
     created: list[Node] = field(default_factory=list)
 
