@@ -82,6 +82,28 @@ def test_unplug_request_that_a_reset_interrupts_is_served_when_it_is_repeated(bo
     assert list(vm.cpus) == [0]
 
 
+def test_reset_while_the_guest_parks_a_cpu_leaves_it_plugged(boot, plug):
+    vm = boot()
+    plug(vm, 1)
+    vm.qmp.device_del(id="cpu1")
+    vm.serial.expect("unplug: cpu 1", within="1 s")
+    vm.qmp.system_reset()
+    ready_again(vm, present=2)
+    assert 1 in vm.cpus and vm.qmp.qom_get(path="/machine/peripheral/cpu1", property="realized")
+    vm.qmp.device_del(id="cpu1")
+    assert vm.qmp.wait("DEVICE_DELETED", device="cpu1", within="1 s")
+
+
+def test_a_cpu_remembers_that_it_was_hotplugged(boot, plug):
+    vm = boot()
+    plug(vm, 1)
+    flags = [vm.qmp.qom_get(path=path, property="hotplugged") for path in ("/machine/unattached/device[0]", "/machine/peripheral/cpu1")]
+    vm.qmp.system_reset()
+    ready_again(vm, present=2)
+    assert flags == [False, True]
+    assert vm.qmp.qom_get(path="/machine/peripheral/cpu1", property="hotplugged")
+
+
 def test_plug_that_a_reset_interrupts_is_seen_with_the_next_event(boot, plug):
     vm = boot()
     device_add(vm, 1, id="cpu1")

@@ -120,6 +120,20 @@ CPU_PROPERTIES_NOT_HERE = set("""
     lmce memory pmu ucode-rev vmware-cpuid-freq""".split())  # fmt: skip
 
 
+# Here without the abstract types that QEMU has in between.
+WITHOUT_COMMON_PART = {"PIIX3", "apic", "fw_cfg_io", "ioapic", "isa-i8259", "isa-pit", "piix3-ide", "q35-pcihost", "machine"}
+
+
+def test_types_have_qemus_parents(ours, qemu):
+    def parents(peer):
+        return {entry["name"]: entry.get("parent") for entry in peer.query("qom-list-types", abstract=True)}
+
+    mine, theirs = parents(ours), parents(qemu)
+    shared = mine.keys() & theirs.keys() - WITHOUT_COMMON_PART - {"cpu-core"}  # there an abstract part of other machines
+    assert {name: mine[name] for name in shared} == {name: theirs[name] for name in shared}
+    assert {name for name in theirs if name.endswith("-x86_64-cpu") and "accel" not in name} <= shared
+
+
 def test_what_is_there_cannot_be_changed(ours):
     for path, name, value in (("/machine", "smp", {"cpus": 4}), ("/machine", "kernel", "x"),
                               ("/machine/unattached/device[0]", "realized", False),
