@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from emu.clock import NS_PER_SECOND, Clock
@@ -25,16 +26,38 @@ class Runnable(Protocol):
     def ready(self) -> bool:
         """Take what is pending (interrupts, INIT, SIPI); may it run now?"""
 
-    def run(self, budget: int, now: int, contended: bool) -> int:
-        """Execute about `budget` instructions from virtual time `now`; the virtual ns that passed.  `contended`: others wait, so
-        a CPU that spins gives way."""
+    def run(self, budget: int, now: int, contended: bool, piece: int, count: int | None) -> None:
+        """Execute about `budget` instructions from virtual time `now`.  `contended`: others wait, so a CPU that spins gives way.
+        Return early at the first block boundary after `piece` ns, or after exactly `count` instructions, if there are so many."""
 
     def kick(self) -> None:
-        """End the running slice soon; called from within it."""
+        """End the slice soon; called from within it, or while it is interrupted."""
 
     @property
     def now(self) -> int:
-        """Virtual time within the running slice, in ns."""
+        """Virtual time within the slice, in ns."""
+
+    @property
+    def over(self) -> bool:
+        """Has the slice ended?  Else it is to be continued."""
+
+    @property
+    def inside(self) -> bool:
+        """Has run() returned where no slice may end?"""
+
+    @property
+    def retired(self) -> int:
+        """Instructions executed so far."""
+
+
+@dataclass
+class Slice:
+    """The turn of one vCPU.  It lasts as long as the guest makes it last, however often the host interrupts it."""
+
+    cpu: Runnable
+    now: int
+    end: int
+    contended: bool
 
 
 class Scheduler(Stateful):
@@ -42,7 +65,7 @@ class Scheduler(Stateful):
 
     A vCPU that was not ready is asked again after `wake(cpu)` only, so 254 that sleep cost nothing."""
 
-    saved = ("_now", "_latest", "_turn", "clock")
+    saved = ("_now", "_latest", "_turn", "_stop", "instructions", "clock")
 
     def __init__(self, realtime: bool = False) -> None:
         self._order: dict[Runnable, int] = {}
@@ -54,8 +77,11 @@ class Scheduler(Stateful):
         """Called with seconds to let pass while the guest is idle under `realtime`."""
         self._now = 0
         self._latest = 0
-        self._slice_end = 0
-        self._current: Runnable | None = None
+        self.instructions = 0
+        """Executed by all vCPUs together, those that are gone included."""
+        self.slice: Slice | None = None
+        """The one that runs or, between calls, is interrupted."""
+        self._executing = False
         self._turn = -1
         self._stop = False
 
@@ -77,58 +103,99 @@ class Scheduler(Stateful):
     # --- snapshots
     def save(self) -> dict[str, Any]:
         """CPUs are known by their places in the order of turns."""
-        return super().save() | {"awake": sorted(self._order[cpu] for cpu in self._awake if cpu in self._order)}
+        current = self.slice
+        return super().save() | {
+            "awake": sorted(self._order[cpu] for cpu in self._awake if cpu in self._order),
+            "slice": [self._order[current.cpu], current.now, current.end, int(current.contended)] if current else [],
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        self._awake = dict.fromkeys(self.cpus[place] for place in state["awake"])
+        cpus = self.cpus
+        self._awake = dict.fromkeys(cpus[place] for place in state["awake"])
+        self.slice = None
+        if state["slice"]:
+            place, now, end, contended = state["slice"]
+            self.slice = Slice(cpus[place], now, end, bool(contended))
 
     # --- time
     def _time(self) -> int:
-        """Never goes backwards, though a fault gives instructions of its block back."""
-        now = self._current.now if self._current else self._now
-        self._latest = max(self._latest, now)
+        """Never goes backwards, though a fault gives instructions of its block back.  A look from outside leaves no trace."""
+        if self.slice is None:
+            return self._now
+        if not self._executing:
+            return max(self._latest, self.slice.now)
+        self._latest = max(self._latest, self.slice.cpu.now)
         return self._latest
 
     def _deadline_moved(self, deadline: int) -> None:
-        if self._current and deadline < self._slice_end:
-            self._current.kick()
+        if self.slice and deadline < self.slice.end:
+            self.slice.cpu.kick()
 
     # --- running
+    @property
+    def executing(self) -> bool:
+        """Is guest code running: are we in a callback of its?"""
+        return self._executing
+
     def kick(self) -> None:
-        """End the running slice at the next block boundary."""
-        if self._current:
-            self._current.kick()
+        """End the slice at the next block boundary."""
+        if self.slice:
+            self.slice.cpu.kick()
 
     def stop(self) -> None:
-        """Make `run_until` return after the current slice."""
+        """Make `run_until` return when the slice ends, which is soon."""
         self._stop = True
         self.kick()
 
-    def run_until(self, deadline: int) -> None:
-        """Run until virtual time `deadline` (ns), or until stop() is called."""
-        self._stop = False
-        while not self._stop and self._now < deadline:
-            self.step(deadline)
+    def abandon(self) -> None:
+        """The interrupted slice is not continued: its vCPU was reset."""
+        if self.slice:
+            self._end_slice(self.slice)
 
-    def step(self, limit: int) -> None:
-        """Run what is due, then one slice of one vCPU, or pass idle time; not beyond `limit` (ns)."""
-        self.clock.run_due()
-        ready = self._ready()
-        if not ready:
-            self._idle(limit)
-            return
+    def run_until(self, deadline: int, last: int | None = None) -> None:
+        """Run until virtual time `deadline` (ns), until `last` instructions have been executed, or until stop() is called.
+
+        The first two interrupt a slice without ending it: the guest cannot tell."""
+        while (self.slice or not self._stop) and self.clock.now < deadline and (last is None or self.instructions < last):
+            self.step(deadline, last)
+        if self.slice is None:
+            self._stop = False
+
+    def step(self, limit: int, last: int | None = None) -> None:
+        """Continue the slice, or run what is due and then begin one, or pass idle time; not beyond `limit` (ns)."""
+        if self.slice is None:
+            self.clock.run_due()
+            ready = self._ready()
+            if self._stop:
+                return
+            if not ready:
+                self._idle(limit)
+                return
+            self.slice = self._next_slice(ready)
+        self._continue(self.slice, limit, last)
+
+    def _next_slice(self, ready: list[Runnable]) -> Slice:
         due = self.clock.deadline
         longest = LONGEST_SLICE if len(ready) == 1 else QUANTUM
-        budget = min(longest, limit - self._now, (due - self._now) if due is not None else longest)
-        budget = max(budget, 1)
-        self._slice_end = self._now + budget
-        self._current = self._next(ready)
+        budget = max(1, longest if due is None else min(longest, due - self._now))
+        return Slice(self._next(ready), self._now, self._now + budget, len(ready) > 1)
+
+    def _continue(self, current: Slice, limit: int, last: int | None) -> None:
+        cpu, count = current.cpu, None if last is None else last - self.instructions
+        before, self._executing = cpu.retired, True
         try:
-            executed = self._current.run(budget, self._now, len(ready) > 1)
+            cpu.run(current.end - current.now, current.now, current.contended, limit - current.now, count)
         finally:
-            self._current = None
-        self._now = max(self._now + executed, self._latest)
+            self._executing = False
+            self.instructions += cpu.retired - before
+            current.now = cpu.now
+            if cpu.over:
+                self._end_slice(current)
+
+    def _end_slice(self, current: Slice) -> None:
+        self._now = self._latest = max(current.now, self._latest)
+        self.slice = None
 
     def _ready(self) -> list[Runnable]:
         """The vCPUs that may run, in order.  Asking one may wake another: that one is asked at the next slice."""

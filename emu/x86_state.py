@@ -16,7 +16,7 @@ from jit.state import NO_PAGE, USED_LIMIT
 
 # Fields of the record that hold host addresses, caches, scratch values, or what follows from other fields.
 NOT_STATE = frozenset((
-    "mode", "mmu", "fault", "fault_code", "fault_address", "where", "leave", "link", "exit_code",
+    "left", "reserve", "clock", "mode", "mmu", "fault", "fault_code", "fault_address", "where", "leave", "link", "exit_code",
     "walk_physical", "walk_flags", "contended", "passed", "index", "engine", "helpers", "statistics", "tlb", "tlb_info", "jump",
     "tlb_used_count", "tlb_used", "large_first", "large_last", "jump_used_count", "jump_used", "code_dropped", "host_mxcsr", "scratch", "padding",
 ))  # fmt: skip

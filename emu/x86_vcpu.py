@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from emu import log
@@ -16,8 +17,10 @@ from emu.devices.apic_bus import ApicBus
 from emu.devices.lapic import LocalApic
 from emu.snapshot import Stateful
 from emu.x86_msrs import StoredMsrs
+from emu.x86_smm import SystemManagement
 from emu.x86_state import load_record, load_tlb, save_record, save_tlb
 from jit.engine import Engine
+from jit.exact import Part
 from jit.state import Exit, Request
 from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Seg, SegmentAttribute, Vector
 from jit.x86.system_ops import SystemOp
@@ -49,7 +52,7 @@ class X86Vcpu(Stateful):
     `acknowledge_pic()` is the INTA cycle of the 8259 pair, which reaches this CPU through the APIC's LINT0 pin.
     """
 
-    saved = ("nmi_pending", "init_pending", "sipi_vector", "_attention", "msrs", "apic")
+    saved = ("nmi_pending", "init_pending", "sipi_vector", "_attention", "msrs", "apic", "smm")
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class X86Vcpu(Stateful):
         self.state = self.vcpu.state
         self.nmi_pending = self.init_pending = False
         self.sipi_vector: int | None = None
+        self.smm: SystemManagement | None = None                                    # machines that have it set it
         self.on_shutdown: Callable[[X86Vcpu], None] = lambda _: None                # triple fault
         self.on_lost: Callable[[X86Vcpu, int], None] = lambda _, address: None      # no memory where it executes
         self.on_breakpoint: Callable[[X86Vcpu], None] = lambda _: None
@@ -81,11 +85,14 @@ class X86Vcpu(Stateful):
         """The CPU is gone: its APIC leaves the bus, the engine forgets the record."""
         self.apic_bus.remove(self.apic)
         self.apic.unrealize()
+        if self.smm:
+            self.smm.unplug()
         self.engine.remove_cpu(self.vcpu)
 
     # --- reset
     def reset(self) -> None:
         """Power-up and RESET."""
+        self.vcpu.part, self.vcpu.over = None, True
         self._clear_vector_state()
         self.init()
         for name, value in (("pat", PAT_RESET), ("fcw", FCW_RESET), ("mxcsr", MXCSR_RESET), ("xcr0", 1),
@@ -100,6 +107,8 @@ class X86Vcpu(Stateful):
         self.msrs.reset()
         self.nmi_pending = self.init_pending = False
         self.sipi_vector = None
+        if self.smm:
+            self.smm.reset()
         self._publish_features()
         boot = self.apic.bsp
         self.state["wait_for_sipi"], self.state["halted"] = not boot, not boot
@@ -177,13 +186,17 @@ class X86Vcpu(Stateful):
     # --- snapshots
     def save(self) -> dict[str, Any]:
         vcpu = self.vcpu
-        return super().save() | {"registers": save_record(vcpu), "tlb": save_tlb(vcpu), "retired": vcpu.retired}
+        return super().save() | {"registers": save_record(vcpu), "tlb": save_tlb(vcpu), "retired": vcpu.retired,
+                                 "over": vcpu.over, "kicked": vcpu.kicked, "part": list(astuple(vcpu.part)) if vcpu.part else []}  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
         load_tlb(self.vcpu, state["tlb"])
         load_record(self.vcpu, state["registers"])
-        self.vcpu.retired = state["retired"]
+        self.vcpu.retired, self.vcpu.over, self.vcpu.kicked = state["retired"], state["over"], state["kicked"]
+        self.vcpu.part = Part(*state["part"]) if state["part"] else None
+        if self.smm:
+            self.smm.follow()
 
     # --- what the local APIC tells its owner
     def on_change(self) -> None:
@@ -205,7 +218,11 @@ class X86Vcpu(Stateful):
         self.on_change()
 
     def on_smi(self) -> None:
-        log.unimp("cpu", "system management interrupt: SMM is not implemented, the machine does without")
+        if self.smm is None:
+            log.guest_error("cpu", "system management interrupt on a machine without SMM; dropped")
+            return
+        self.smm.pending = True
+        self.on_change()
 
     # --- the scheduler's view
     def ready(self) -> bool:
@@ -214,17 +231,16 @@ class X86Vcpu(Stateful):
             self._take_pending()
         return not self._halted.value
 
-    def run(self, budget: int, now: int, contended: bool = False) -> int:
-        reason = self.vcpu.run(budget, now, contended)
+    def run(self, budget: int, now: int, contended: bool = False, piece: int | None = None, count: int | None = None) -> None:
+        reason = self.vcpu.run(budget, now, contended, piece, count)
         if reason == Exit.SHUTDOWN:
             self.on_shutdown(self)
         elif reason == Exit.ERROR:
             self.on_lost(self, int(self.state["fault_address"]))
         elif reason == Exit.DEBUG:
             self.on_breakpoint(self)
-        if reason == Exit.HALT or self._request.value:
+        if self.vcpu.over and (reason == Exit.HALT or self._request.value):
             self._attention = True
-        return self.vcpu.executed(budget)
 
     def kick(self) -> None:
         self.vcpu.kick()
@@ -234,17 +250,33 @@ class X86Vcpu(Stateful):
         return self.vcpu.now
 
     @property
+    def over(self) -> bool:
+        return self.vcpu.over
+
+    @property
+    def inside(self) -> bool:
+        return self.vcpu.inside
+
+    @property
+    def retired(self) -> int:
+        return self.vcpu.retired
+
+    @property
     def halted(self) -> bool:
         return bool(self.state["halted"])
 
     # --- interrupts
     def _take_pending(self) -> None:
-        if self.init_pending:
+        if self.smm and self.smm.inside:
+            self.smm.act()
+        if self.init_pending and not self.state["smm"]:
             self._take_init()
         if self.sipi_vector is not None:
             self._take_sipi()
         if self.state["wait_for_sipi"]:
             return
+        if self.smm and self.smm.pending:
+            self.smm.act()
         if self.nmi_pending and not self.state["nmi_blocked"]:
             self.nmi_pending = False
             self._enter_handler("take_nmi")

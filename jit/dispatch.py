@@ -85,23 +85,13 @@ def block_fault(cpu: Cpu, where):
     block: Block = block_at(engine, where >> 8)
     index = where & 255
     cpu.pc = block.pc + load8(engine.offsets + block.first_offset + index)
-    give_back(cpu, block.insns - index)
+    cpu.left += block.insns - index
     cpu.leave = Leave.NEXT
     if cpu.fault == RESTART:
         cpu.fault = 0
         cpu.single = 1
         return 0
     return deliver_fault(cpu)
-
-
-@word_function
-def give_back(cpu: Cpu, insns):
-    """Instructions that the block took from the budget but did not execute.  After a kick the slice ends all the same."""
-    if cpu.deferred:
-        cpu.deferred += insns
-    else:
-        cpu.left += insns
-    return 0
 
 
 @word_function

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from jit import backends
+from jit import backends, exact
 from jit.state import (
-    BLOCK, ENGINE, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Exit, TlbFlag, Trace,
+    BLOCK, ENGINE, KICK_BIAS, KICKED, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Exit,
+    TlbFlag, Trace,
 )
 
 ARENA_SIZE = 128 << 20                  # bytes for translated code and what it calls, by default
@@ -27,6 +28,7 @@ BLOCK_LIMIT = 600_000
 OFFSET_LIMIT = 6_000_000
 BUCKETS = 1 << 17
 MASK64 = (1 << 64) - 1
+PAUSE_NS = 500                          # that PAUSE takes when it hands over: two vCPUs that both wait do not do it a million times
 
 EXITS = list(Exit)
 
@@ -70,9 +72,14 @@ class Vcpu:
         self.state = self._memory[start:start + dtype.itemsize].view(dtype)[0]
         cell = ctypes.c_uint64.from_address
         at = engine.front.layout.offset
-        self._left, self._deferred, self._clock, self._fault, self._contended = (
-            cell(self.address + at(name)) for name in ("left", "deferred", "clock", "fault", "contended"))
+        self._left, self._reserve, self._clock, self._fault, self._contended, self._single = (
+            cell(self.address + at(name)) for name in ("left", "reserve", "clock", "fault", "contended", "single"))
         self.retired = self.waited = 0      # instructions; virtual ns that spend() added
+        self.part: exact.Part | None = None
+        """The block in the middle of which run() stopped."""
+        self.over = True
+        """Did the last run() use up its budget, or leave for another reason of its own?"""
+        self._started = 0                   # virtual time of the last run(), in ns
         self.reset_record()
 
     def reset_record(self) -> None:
@@ -86,27 +93,81 @@ class Vcpu:
         state["tlb_info"]["page"] = NO_PAGE
         state["helpers"][:len(self.engine.backend.helpers)] = self.engine.backend.helpers
 
-    def run(self, budget: int, now: int, contended: bool = False) -> Exit:
+    def run(self, budget: int, now: int, contended: bool = False, piece: int | None = None, count: int | None = None) -> Exit:
         """Run at most about `budget` instructions (a block may overshoot) from virtual time `now` (ns).  `contended`: spin-wait
-        hints end the slice.  Raises what a callback raised."""
+        hints end the slice.  Raises what a callback raised.
+
+        It returns early, with Exit.BUDGET and `over` false, at the first block boundary after `piece` instructions and after
+        exactly `count` instructions; called again with what is left of the budget, it goes on as if it had not stopped."""
+        kicked = not self.over and self.kicked
         self._contended.value = contended
-        self._left.value, self._deferred.value, self._clock.value = budget, 0, now + budget
+        self._started, end = now, now + budget
+        self._left.value, self._reserve.value, self._clock.value = 0, budget, end
+        piece = budget if piece is None else min(piece, budget)
+        if kicked:
+            self.kick()
+        reason = Exit.BUDGET
+        try:
+            if kicked or self.inside or count is not None and count <= piece + exact.ROOM:
+                reason = exact.run(self, now + piece, count)
+            else:
+                reason = self.enter(piece)
+            if reason == Exit.PAUSE:
+                self._left.value = (self._left.value - PAUSE_NS) & MASK64
+        finally:
+            self.over = reason != Exit.BUDGET or not self.inside and (self.kicked or self.now >= end)
+        return reason
+
+    def enter(self, amount: int) -> Exit:
+        """Run blocks while fewer than `amount` ns have passed, of what is left of the slice."""
+        before = self.now
+        self._divide(amount)
         reason = EXITS[self.engine.backend.enter(self)]
-        self.retired += self.executed(budget) - self.waited
+        self.retired += self.now - before - self.waited
         self.waited = 0
+        self.raise_error()
+        return reason
+
+    def raise_error(self) -> None:
+        """What a callback raised meanwhile."""
         if self.engine.error is not None:
             error, self.engine.error = self.engine.error, None
             raise error
-        return reason
 
-    def executed(self, budget: int) -> int:
-        """Virtual ns of the current or last slice of `budget`: its instructions and what spend() added."""
-        return budget - _signed((self._left.value + self._deferred.value) & MASK64)
+    @property
+    def kicked(self) -> bool:
+        return _signed((self._left.value + self._reserve.value) & MASK64) < _signed(KICKED)
+
+    @kicked.setter
+    def kicked(self, kicked: bool) -> None:
+        self._left.value = self._reserve.value = 0
+        if kicked:
+            self.kick()
+
+    def charge(self, insns: int) -> None:
+        """Take the instructions of a block that is run one by one from the slice; no other block may start."""
+        self._divide(0)
+        self._reserve.value = (self._reserve.value - insns) & MASK64
+
+    def _divide(self, amount: int) -> None:
+        """Of what is left of the slice, run() may use `amount` now."""
+        total = self._left.value + self._reserve.value
+        self._left.value, self._reserve.value = amount, (total - amount) & MASK64
+
+    @property
+    def executed(self) -> int:
+        """Virtual ns of the current or last run(): its instructions and what spend() added."""
+        return self.now - self._started
+
+    @property
+    def inside(self) -> bool:
+        """Stopped where no slice ends: in a block, or in the shadow of STI or MOV SS."""
+        return self.part is not None or bool(self._single.value)
 
     @property
     def now(self) -> int:
         """Virtual time in ns, during and right after a slice."""
-        return (self._clock.value - self._left.value - self._deferred.value) & MASK64
+        return (self._clock.value - self._left.value - self._reserve.value) & MASK64
 
     def spend(self, ns: int) -> None:
         """Let virtual time pass without instructions: an access to a slow device took that long.  For callbacks."""
@@ -115,10 +176,9 @@ class Vcpu:
 
     def kick(self) -> None:
         """Leave compiled code at the next block boundary; for callbacks."""
-        left = _signed(self._left.value)
-        if left > 0:
-            self._deferred.value = (self._deferred.value + left) & MASK64
-            self._left.value = 0
+        if _signed(self._left.value) >= _signed(KICKED):
+            self._left.value = (self._left.value - KICK_BIAS) & MASK64
+            self._clock.value = (self._clock.value - KICK_BIAS) & MASK64
 
     def call(self, name: str, *args: int) -> int:
         """A runtime function on this vCPU; afterwards cpu.fault tells whether it reported one."""
@@ -211,6 +271,7 @@ class Engine:
             raise ValueError(f"{len(addresses)} breakpoints; the engine takes {MAX_BREAKPOINTS}")
         self.words["breakpoints"][:len(addresses)] = addresses
         self.words["breakpoint_count"] = len(addresses)
+        self.library.flush_all_jumps(self.address)          # computed jumps would pass the dispatcher by
 
     def set_trace(self, wanted: Trace) -> None:
         """What the callback is told through Call.TRACE from now on.  Chained blocks are dropped when that must not happen."""
@@ -218,9 +279,13 @@ class Engine:
         if (was ^ wanted) & Trace.UNCHAINED:
             self.library.flush_cache(self.address)
 
+    def block_row(self, number: int) -> Any:
+        """A copy of a block's BLOCK record."""
+        return np.frombuffer(ctypes.string_at(int(self.words["blocks"]) + number * BLOCK.itemsize, BLOCK.itemsize), BLOCK)[0]
+
     def block(self, number: int) -> BlockInfo:
         """A block of the code cache."""
-        row = np.frombuffer(ctypes.string_at(int(self.words["blocks"]) + number * BLOCK.itemsize, BLOCK.itemsize), BLOCK)[0]
+        row = self.block_row(number)
         pc, ram, size = int(row["pc"]), int(row["ram"]), int(row["size"])
         first = size if row["ram2"] == NO_PAGE else PAGE_SIZE - ram % PAGE_SIZE
         code = self.ram[ram:ram + first].tobytes()

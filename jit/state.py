@@ -90,9 +90,9 @@ class Leave(IntEnum):
 def common_fields(mmu_indices: int) -> list[tuple]:
     """Fields in front of every record.  `mmu_indices`: number of soft TLBs (privilege views of memory)."""
     return [
-        ("left", "u8"),                 # signed: instructions until the slice ends; blocks subtract their length at entry
-        ("deferred", "u8"),             # what a kick took out of `left`
-        ("clock", "u8"),                # virtual ns now = clock - left - deferred (see jit/engine.py)
+        ("left", "u8"),                 # signed: instructions until run() returns; blocks subtract their length at entry
+        ("reserve", "u8"),              # what the slice has beyond that: a guest must not notice where run() returned
+        ("clock", "u8"),                # virtual ns now = clock - left - reserve; when the slice ends
         ("pc", "u8"),                   # guest instruction pointer (x86: the offset in CS), valid outside blocks
         ("mode", "u8"),                 # block mode word: what code is specialised for
         ("mmu", "u8"),                  # current MMU index
@@ -209,6 +209,8 @@ REGION = np.dtype([                     # several blocks compiled as one, entere
     ("members", "u4", REGION_BLOCKS),   # block numbers
 ])
 DEAD_BIAS = 1 << 62                     # more than any budget
+KICK_BIAS = 1 << 60                     # a kick lowers `left` and `clock` by as much
+KICKED = (1 << 64) - KICK_BIAS // 2     # where `left` is lower (signed), there was one
 
 ENGINE = np.dtype([                     # one per engine (machine): shared by its vCPUs
     ("callback", "u8"),                 # host address of callback(cpu, Call, a, b, c) -> word

@@ -281,6 +281,6 @@ def architectural_state(machine: Any, index: int) -> dict[str, Any]:
 
 
 # Fields of the record that hold host addresses, caches, or what follows from other fields.
-HOST_FIELDS = ("left", "deferred", "clock", "where", "leave", "link", "exit_code", "walk_physical", "walk_flags", "contended",
+HOST_FIELDS = ("left", "reserve", "clock", "where", "leave", "link", "exit_code", "walk_physical", "walk_flags", "contended",
                "engine", "helpers", "statistics", "tlb", "tlb_info", "jump", "jump_used_count", "jump_used",
                "fault", "fault_code", "fault_address", "host_mxcsr", "scratch", "padding", "result", "aux")  # fmt: skip

@@ -8,22 +8,23 @@ A machine is a context manager; inside it the guest runs whenever something wait
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from emu import qom
 from emu.bus import ALL_ONES, AddressSpace
 from emu.cli.options import OptionError
+from emu.migration import Migration, Written
 from emu.qmp.events import EventHub
 from emu.qmp.machine_api import ChardevInfo, Context, Identity, MachineApi
-from emu.qmp.run_state import RunControl
+from emu.qmp.run_state import RunControl, RunState
 from emu.qmp.transport import Poller
 from emu.scheduler import Scheduler
 from jit import backends
 from jit.engine import Engine, Statistics, Vcpu
 from jit.state import Call
 from machines import api, snapshot_file
+from machines.agenda import Agenda
 from machines.cpu_view import CpuView
 from machines.tracing import Tracer
 
@@ -53,7 +54,7 @@ class Machine:
         self.tracer = Tracer(self)
         self.scheduler = Scheduler(realtime)
         self.clock = self.scheduler.clock
-        self.events = EventHub()
+        self.events = EventHub(lambda: self.clock.now)
         self.run_control = RunControl(self.events, self._reset_requested, self.press_power_button,
                                       no_reboot=no_reboot, no_shutdown=no_shutdown)  # fmt: skip
         self.root = qom.Container()
@@ -62,9 +63,11 @@ class Machine:
         self.chardevs: list[ChardevInfo] = []
         self.context = Context(cast(MachineApi, self), self.chardevs)
         self.inputs: list[Callable[[], Any]] = []
-        self.services: list[Callable[[], None]] = []
+        self.migration = Migration(self.run_control, ram_size, self.save, self.load)
+        self.services: list[Callable[[], None]] = [self.migration.poll, self.events.poll]
         self.qmp, self.hmp = api.Qmp(self), api.Hmp(self.context)
         self.break_points = api.BreakPoints(self)
+        self.agenda = Agenda(self)
         self._reset_wanted = False
 
     def _make_engine(self, backend: str) -> Engine:
@@ -123,11 +126,14 @@ class Machine:
     def _reset_requested(self) -> None:
         """Reset at the next slice boundary: devices ask for it from within their registers."""
         self._reset_wanted = True
+        if not self.scheduler.executing:
+            self.scheduler.abandon()
         self.scheduler.stop()
 
     def reset(self) -> None:
         """The reset line: all parts to power-up state, kernels loaded again."""
         self._reset_wanted = False
+        self.scheduler.abandon()
         self.tracer.before_reset()
         self.reset_parts()
 
@@ -148,9 +154,16 @@ class Machine:
         """Serve the host side once, then run up to virtual time `deadline`."""
         self.serve()
         self.tracer.refresh()
+        self._settle()
         if self.running:
-            self.scheduler.run_until(deadline)
-        self.after_slice()
+            self.scheduler.run_until(min(deadline, self.clock.now + SLICE_NS), self.agenda.next)  # time may have gone back
+        self._settle()
+        self.agenda.act()
+
+    def _settle(self) -> None:
+        """What had to wait for the end of a slice; nothing while one is interrupted."""
+        if self.scheduler.slice is None:
+            self.after_slice()
 
     def serve(self, timeout: float = 0) -> None:
         """Monitors, terminals, sockets: whatever the host has for us.  Waits up to `timeout` seconds for something."""
@@ -167,7 +180,7 @@ class Machine:
                 self.run_slice(self.clock.now + SLICE_NS)
             else:
                 self.serve(STOPPED_WAIT)
-                self.after_slice()
+                self._settle()
         return self.run_control.exit_code
 
     def run_for(self, ns: int) -> None:
@@ -185,15 +198,18 @@ class Machine:
         api.run_until(self, until or (lambda: False), within, "a stop", or_stop=True)
         return self.run_control.exit_code
 
-    def save(self, target: str | os.PathLike[str] | BinaryIO) -> None:
+    def save(self, target: snapshot_file.Target) -> Written:
         """Save a snapshot to a file, or to a file object.  Raises OSError."""
-        snapshot_file.write(cast(Any, self), target)
+        return snapshot_file.write(cast(Any, self), target)
 
-    def load(self, source: str | os.PathLike[str] | BinaryIO) -> None:
+    def load(self, source: snapshot_file.Target) -> None:
         """Go on from a snapshot that an equal machine saved.
 
         Raises emu.snapshot.SnapshotError, the machine untouched, when it is damaged or of another machine; OSError."""
         snapshot_file.read(cast(Any, self), source)
+
+    delete_snapshot = staticmethod(snapshot_file.delete)
+    list_snapshots = staticmethod(snapshot_file.listed)
 
     def close(self) -> None:
         """Let go of sockets, terminals and host memory; keep compiled stencils for next time."""
@@ -206,6 +222,27 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    # --- places in time
+    @property
+    def instructions(self) -> int:
+        """Instructions executed since power-on, by all CPUs together."""
+        return self.scheduler.instructions
+
+    def at(self, insn: int, do: Callable[[], Any]) -> None:
+        """Call `do` when exactly `insn` instructions have been executed; the guest cannot tell that it stopped for that.
+
+        Raises ValueError when that is past."""
+        self.agenda.add(insn, do)
+
+    def run_to(self, insn: int, within: str | int | None = None) -> None:
+        """Run until exactly `insn` instructions have been executed.
+
+        Raises ValueError when that is past, api.GuestStopped when the guest stops before or waits for ever, and api.Timeout
+        when `within` (virtual time) is over."""
+        if self.run_control.state is RunState.PRELAUNCH:
+            self.start()
+        self.agenda.run_to(insn, within)
 
     # --- looking inside
     @property

@@ -16,7 +16,7 @@ from jit.x86.insn import Insn
 from jit.x86.insn import decode as decode_insn
 from jit.x86.state import X86, Vector
 
-RUNTIME_MODULES = ("jit.dispatch", *(f"jit.x86.{m.name}" for m in iter_modules(jit.x86.__path__) if not m.ispkg))
+RUNTIME_MODULES = ("jit.dispatch", "jit.exact", *(f"jit.x86.{m.name}" for m in iter_modules(jit.x86.__path__) if not m.ispkg))
 PAIR = 1 << 15                          # mode bit of an example: two instructions that are one form
 # What is worth fusing with a conditional jump, and with which: the parity and overflow conditions are rare.
 FUSED = {"cmp", "test", "sub", "add", "and", "or", "xor", "dec", "inc", "bt"}

@@ -18,7 +18,7 @@ Entry points:
 from __future__ import annotations
 
 from jit.memory import set_fault
-from jit.state import NO_ERROR_CODE
+from jit.state import KICK_BIAS, KICKED, NO_ERROR_CODE
 from jit.words import word_function
 from jit.x86.breakpoints import armed
 from jit.x86.state import (
@@ -235,7 +235,8 @@ def load_v86_flags(cpu: X86, image, bits, mask):
 
 @word_function
 def kick(cpu: X86):
-    if slt(0, cpu.left):
-        cpu.deferred += cpu.left
-        cpu.left = 0
+    """Leave at the next block boundary.  Time stays what it is."""
+    if slt(KICKED, cpu.left):
+        cpu.left -= KICK_BIAS
+        cpu.clock -= KICK_BIAS
     return 0

@@ -90,7 +90,7 @@ def read_msr(cpu: X86, number):
     if number == Msr.EFER:
         return cpu.efer
     if number == Msr.TSC:
-        return cpu.clock - cpu.left - cpu.deferred + cpu.tsc_offset
+        return cpu.clock - cpu.left - cpu.reserve + cpu.tsc_offset
     if number == Msr.MTRR_CAP:
         return MTRR_CAP_VALUE
     engine: Engine = cpu.engine
@@ -108,7 +108,7 @@ def write_msr(cpu: X86, number, value):
     if number == Msr.EFER:
         return write_efer(cpu, value)
     if number == Msr.TSC:
-        cpu.tsc_offset = value - (cpu.clock - cpu.left - cpu.deferred)
+        cpu.tsc_offset = value - (cpu.clock - cpu.left - cpu.reserve)
         return 0
     engine: Engine = cpu.engine
     call5(engine.callback, cpu, Call.SYSTEM, SystemOp.WRITE_MSR, number, value)

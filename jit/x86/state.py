@@ -99,6 +99,14 @@ class SegmentAttribute(IntFlag):
     UNUSABLE = 1 << 24                  # loaded with a null selector
 
 
+class Smm(IntEnum):
+    """The record's `smm`."""
+
+    OUTSIDE = 0
+    INSIDE = 1
+    LEAVING = 2                         # RSM was executed; whoever runs the vCPU restores its state
+
+
 class Flag(IntFlag):
     """RFLAGS."""
 

@@ -188,7 +188,7 @@ def movs(cpu: X86, size, address_bits, segment, repeat):
         if count_down(cpu, repeat, mask, count):
             return 1
         done += count
-        if slt(cpu.left, 0) or cpu.pending_db:
+        if slt(cpu.left + cpu.reserve, 0) or cpu.pending_db:
             return interrupted(cpu)
     return interrupted(cpu)
 
@@ -210,7 +210,7 @@ def stos(cpu: X86, size, address_bits, segment, repeat):
         if count_down(cpu, repeat, mask, count):
             return 1
         done += count
-        if slt(cpu.left, 0) or cpu.pending_db:
+        if slt(cpu.left + cpu.reserve, 0) or cpu.pending_db:
             return interrupted(cpu)
     return interrupted(cpu)
 
@@ -322,7 +322,7 @@ def ins(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RDI, string_step(cpu, size), mask)
         if count_down(cpu, repeat, mask, 1):
             return 1
-        if slt(cpu.left, 1) or cpu.pending_db:
+        if slt(cpu.left + cpu.reserve, 1) or cpu.pending_db:
             return interrupted(cpu)
     return interrupted(cpu)
 
@@ -344,6 +344,6 @@ def outs(cpu: X86, size, address_bits, segment, repeat):
         advance(cpu, RSI, string_step(cpu, size), mask)
         if count_down(cpu, repeat, mask, 1):
             return 1
-        if slt(cpu.left, 1) or cpu.pending_db:
+        if slt(cpu.left + cpu.reserve, 1) or cpu.pending_db:
             return interrupted(cpu)
     return interrupted(cpu)

@@ -12,10 +12,9 @@ Entry points (b.system; `bits` is the operand size, `address` a linear address):
     check_port(cpu, port, size)                         #GP(0) unless IOPL or the TSS bitmap allow the access
     port_in(cpu, port, size) -> value                   size in bytes; the caller writes AL/AX/EAX
     port_out(cpu, port, value, size)
-    xgetbv(cpu), xsetbv(cpu), rsm(cpu)
+    xgetbv(cpu), xsetbv(cpu)
+    rsm(cpu)                                            as hlt, but #UD outside of SMM; the machine restores the CPU
     monitor(cpu), mwait(cpu)                            MONITOR does nothing, MWAIT wakes at once, like PAUSE
-
-Not here: system-management mode (RSM is #UD).
 """
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ from jit.x86.mode import (
 from jit.x86.msr import cpuid  # noqa: F401  (registers CPUID, RDMSR, WRMSR)
 from jit.x86.paging import check_canonical, invalidate_page
 from jit.x86.stack import IOMAP_AT, TSS_32_BIT, commit_stack, current_stack, pop_value, tss_load
-from jit.x86.state import X86, Cr0, Cr4, Flag, Gpr, Seg, Segment
+from jit.x86.state import X86, Cr0, Cr4, Flag, Gpr, Seg, Segment, Smm
 from jit.x86.system_ops import SystemOp
 
 LOW_32 = (1 << 32) - 1
@@ -124,7 +123,7 @@ def cache_control(cpu: X86):
 @word_function
 def tsc(cpu: X86):
     """The time-stamp counter: virtual nanoseconds, so 1 GHz."""
-    return cpu.clock - cpu.left - cpu.deferred + cpu.tsc_offset
+    return cpu.clock - cpu.left - cpu.reserve + cpu.tsc_offset
 
 
 @word_function
@@ -240,7 +239,12 @@ def mwait(cpu: X86):
 
 @word_function
 def rsm(cpu: X86):
-    return undefined(cpu)
+    """The CPU waits like a halted one until the machine has restored its state."""
+    if cpu.smm == Smm.OUTSIDE:
+        return undefined(cpu)
+    cpu.smm = Smm.LEAVING
+    cpu.halted = 1
+    return leave_run(cpu, Exit.HALT)
 
 
 # --- I/O ports

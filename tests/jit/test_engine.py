@@ -34,10 +34,10 @@ def test_slices_add_up_to_the_instructions_of_the_program(guest: Guest, budget: 
     guest.code(LOOP)
     executed = []
     reason = guest.run(CODE, budget)
-    executed.append(guest.cpu.executed(budget))
+    executed.append(guest.cpu.executed)
     while reason == Exit.BUDGET:
         reason = guest.run(None, budget)
-        executed.append(guest.cpu.executed(budget))
+        executed.append(guest.cpu.executed)
     assert reason == Exit.HALT
     assert sum(executed) == guest.cpu.retired == LOOP_INSTRUCTIONS
 
@@ -45,10 +45,10 @@ def test_slices_add_up_to_the_instructions_of_the_program(guest: Guest, budget: 
 def test_a_slice_ends_at_the_first_block_boundary_behind_its_budget(guest: Guest) -> None:
     guest.code("nop; " * 100 + "hlt")
     assert guest.run(CODE, 1) == Exit.BUDGET
-    assert guest.cpu.executed(1) == MAX_INSNS
+    assert guest.cpu.executed == MAX_INSNS
     assert int(guest.cpu.state["pc"]) == CODE + MAX_INSNS
     assert guest.run(None, 0) == Exit.BUDGET
-    assert guest.cpu.executed(0) == 0
+    assert guest.cpu.executed == 0
 
 
 def test_a_fault_counts_what_completed_and_one_for_its_delivery(guest: Guest) -> None:
@@ -70,7 +70,7 @@ def test_a_handler_that_fails_at_once_still_uses_its_budget_up(guest: Guest) -> 
     guest.write(4 * int(Vector.UD), (0x9000).to_bytes(4, "little"))
     guest.write(0x9000, b"\x0f\x0b")
     assert guest.run(0x9000, 1000) == Exit.BUDGET
-    assert guest.cpu.executed(1000) == 1000
+    assert guest.cpu.executed == 1000
 
 
 def test_time_within_a_slice_is_that_of_the_blocks_begun(guest: Guest) -> None:
@@ -112,7 +112,7 @@ def test_no_slice_ends_in_an_interrupt_shadow(guest: Guest, text: str) -> None:
     guest["rax"] = guest["rbx"] = 0
     assert guest.run(CODE, 1) == Exit.BUDGET
     assert guest["rbx"] == 1
-    assert guest.cpu.executed(1) == 2
+    assert guest.cpu.executed == 2
 
 
 # --- blocks find each other

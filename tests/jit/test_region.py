@@ -13,7 +13,7 @@ from jit.state import Call, Exit
 from jit.x86.state import Flag, Vector
 from tests.jit.guest import CODE, DATA, MMIO, OTHER_CODE, STACK_TOP, WINDOW, Guest
 
-COMPARED = ("gpr", "result", "aux", "pc", "eflags", "mode", "left", "deferred", "xmm", "st", "fsw", "ftw", "mxcsr", "single")
+COMPARED = ("gpr", "result", "aux", "pc", "eflags", "mode", "left", "reserve", "xmm", "st", "fsw", "ftw", "mxcsr", "single")
 DATA_BYTES = 0x1000
 WARM = 60                               # instructions that make the blocks of a loop known
 

@@ -377,4 +377,4 @@ def test_a_handler_with_a_breakpoint_of_its_own_ends_with_the_slice(guest):
     guest.cpu.state["seg"][Seg.TR] = 0, SPARE, 0x67, 0x8B00
     guest.watch((HANDLERS + DB * HANDLER_SIZE, control(0, Kind.EXECUTE)))
     assert guest.run(HANDLERS + DB * HANDLER_SIZE, budget=100) == Exit.BUDGET
-    assert guest.cpu.executed(100) == 100
+    assert guest.cpu.executed == 100
