@@ -39,6 +39,13 @@ def test_the_last_of_288_cpus_is_plugged_and_ejected_by_its_x2apic_id(boot, plug
     vm.serial.send("s").expect("possible 288 present 2 online 2")
 
 
+def test_sparse_apic_ids_pass_255_long_before_the_cpus_do(boot, plug, unplug):
+    vm = boot(smp="1,sockets=17,cores=5,threads=3,maxcpus=255")
+    assert vm.slots[254].apic_id == 16 << 5 | 4 << 2 | 2
+    plug(vm, 254)
+    unplug(vm, 254)
+
+
 @pytest.mark.parametrize("append", ["", "ioapic"])
 def test_a_guest_in_x2apic_mode_plugs_and_ejects(boot, plug, unplug, append):
     vm = boot(smp="2,maxcpus=4", cpu="qemu64,+x2apic", append=append)

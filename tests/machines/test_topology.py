@@ -90,6 +90,25 @@ def test_index_and_apic_id_name_the_same_place(sockets, dies, cores, threads):
         assert topology.ids_of_apic(cpu.apic_id) == (cpu.socket_id, cpu.die_id, cpu.core_id, cpu.thread_id)
 
 
+def plain_apic_id(counts, numbers):
+    """Fields side by side, each as wide as its highest number needs; the socket is what is left at the top."""
+    value, position = 0, 0
+    for count, number in zip(reversed(counts), reversed(numbers), strict=True):
+        value += number << position
+        width = 0
+        while 2**width < count:
+            width += 1
+        position += width
+    return value
+
+
+@given(st.tuples(small, small, small, small))
+def test_apic_ids_are_fields_side_by_side(counts):
+    for cpu in Topology(*counts).possible_cpus:
+        numbers = (cpu.socket_id, cpu.die_id, cpu.core_id, cpu.thread_id)
+        assert cpu.apic_id == plain_apic_id(counts, numbers)
+
+
 @given(small, small, small, small)
 def test_package_of_an_apic_id_is_found_by_the_package_shift(sockets, dies, cores, threads):
     topology = Topology(sockets, dies, cores, threads)
