@@ -96,7 +96,7 @@ def _load_fields(now: Any, plain: Plain) -> Any:
 
 
 def _is_part(value: Any) -> bool:
-    return isinstance(value, (Stateful, dict)) or is_dataclass(value)
+    return isinstance(value, (Stateful, dict, bytearray)) or is_dataclass(value)
 
 
 # --- does it fit?
@@ -125,7 +125,7 @@ def _check_members(mine: dict[str, Plain], theirs: Plain, where: str) -> None:
 
 
 def _check_list(mine: list[Plain], theirs: Plain, where: str) -> None:
-    of_parts = bool(mine) and isinstance(mine[0], (dict, list))
+    of_parts = bool(mine) and isinstance(mine[0], (dict, list, bytes))
     if not isinstance(theirs, list) or of_parts and len(theirs) != len(mine):
         raise SnapshotError(f"{where}: {_kind(theirs)} in the snapshot, {_kind(mine)} in this machine")
     for n, value in enumerate(theirs):

@@ -191,12 +191,12 @@ class X86Vcpu(Stateful):
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        load_tlb(self.vcpu, state["tlb"])
         load_record(self.vcpu, state["registers"])
-        self.vcpu.retired, self.vcpu.over, self.vcpu.kicked = state["retired"], state["over"], state["kicked"]
-        self.vcpu.part = Part(*state["part"]) if state["part"] else None
         if self.smm:
             self.smm.follow()
+        load_tlb(self.vcpu, state["tlb"])
+        self.vcpu.retired, self.vcpu.over, self.vcpu.kicked = state["retired"], state["over"], state["kicked"]
+        self.vcpu.part = Part(*state["part"]) if state["part"] else None
 
     # --- what the local APIC tells its owner
     def on_change(self) -> None:

@@ -22,12 +22,16 @@ State = dict[str, Any]
 
 # What two machines must have in common, and the option that chooses it.
 CHOSEN_BY = {"type": "-M", "memory": "-m", "topology": "-smp", "cpu": "-cpu", "features": "-cpu", "acpi": "-M ...,acpi=",
-             "rom": "-bios", "serial": "-serial"}  # fmt: skip
+             "smm": "-M ...,smm=", "rom": "-bios", "serial": "-serial"}  # fmt: skip
 LEVELS = ("sockets", "dies", "cores", "threads")
 
 
 def capture(vm: X86Pc) -> State:
-    """Everything but RAM.  It changes nothing: the machine runs on as if nobody had looked."""
+    """Everything but RAM.  It changes nothing: the machine runs on as if nobody had looked.
+
+    Raises SnapshotError in the middle of the block in which a CPU leaves."""
+    if vm._removed:
+        raise SnapshotError("a CPU is about to leave: let the machine run a little before it is saved")
     return {
         "machine": configuration(vm),
         "run-state": vm.run_control.state.value,
@@ -72,6 +76,7 @@ def configuration(vm: X86Pc) -> dict[str, Any]:
         "cpu": boot_cpu.type_name,
         "features": sorted(boot_cpu.features),
         "acpi": vm.config.acpi,
+        "smm": vm.has_smm,
         "rom": len(vm.memory.rom),
         "serial": len(vm.uarts),
     }
