@@ -2,6 +2,8 @@
 
 The machine supplies what happens to the hardware: `on_plug(slot, cpu, hotplugged)` after realize (vCPU, APIC, hot-plug
 registers, CMOS), `on_request(slot)` for an unplug request, `on_unplug(slot, cpu)` when the guest ejected it.
+`refuse(command)` raises what its user is told while CPUs must stay as they are; `when_idle(action)` puts an action off until
+no vCPU runs.
 """
 
 from __future__ import annotations
@@ -30,9 +32,12 @@ class CpuPlug:
                  on_plug: Callable[[CpuSlot, X86Cpu, bool], None],
                  on_request: Callable[[CpuSlot], None] = lambda slot: None,
                  on_unplug: Callable[[CpuSlot, X86Cpu], None] = lambda slot, cpu: None,
-                 modern: Callable[[], bool] = lambda: True):  # fmt: skip
+                 modern: Callable[[], bool] = lambda: True,
+                 refuse: Callable[[str], None] = lambda command: None,
+                 when_idle: Callable[[Callable[[], None]], None] = lambda action: action()):  # fmt: skip
         self.machine, self.slots, self.config, self.events = machine, slots, config, events
         self._on_plug, self._on_request, self._on_unplug, self._modern = on_plug, on_request, on_unplug, modern
+        self._refuse, self._when_idle = refuse, when_idle
         self._created: list[X86Cpu] = []
         for name in ("unattached", "peripheral", "peripheral-anon"):
             machine.container(name)
@@ -71,6 +76,7 @@ class CpuPlug:
 
     def plug_objects(self, pairs: Sequence[tuple[CpuSlot, X86Cpu]]) -> None:
         """Plug CPU objects that are in the tree already: all of them, or none.  Raises ObjectError."""
+        self._refuse("qom-set")
         saved = [(cpu, _state(cpu)) for _, cpu in pairs]
         try:
             for slot, cpu in pairs:
@@ -100,6 +106,7 @@ class CpuPlug:
 
     def request_unplug_all(self, slots: Sequence[CpuSlot]) -> None:
         """Ask the guest to let the CPUs in all of `slots` go, or none when one must stay.  Raises ObjectError."""
+        self._refuse("qom-set")
         leaving = [self.slots.check_unplug(slot.cpu, modern=self._modern()) for slot in slots if slot.present]
         for slot in leaving:
             self._on_request(slot)
@@ -114,6 +121,10 @@ class CpuPlug:
         qom.unrealize(cpu)
         cpu.unparent()
         self._created.remove(cpu)
+        self._when_idle(lambda: self._announce(deleted))
+
+    def _announce(self, deleted: list[tuple[str | None, str]]) -> None:
+        """The slot can be filled again, also by whoever hears this."""
         for user_id, path in deleted:
             self.events.emit("DEVICE_DELETED", {**({"device": user_id} if user_id else {}), "path": path})
 

@@ -5,6 +5,7 @@ machines/cpu_plug.py has the rules; here is what they do to this hardware.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from acpi.cpu_hotplug import Slot as HotplugSlot
@@ -59,9 +60,11 @@ class PcCpus(Machine):
         self.vcpus: dict[int, X86Vcpu] = {}
         self._by_record: dict[int, X86Vcpu] = {}
         self._removed: list[X86Vcpu] = []
+        self._idle_work: list[Callable[[], None]] = []  # for when no vCPU runs, and the removed ones are gone
         self.plug = CpuPlug(self.tree, self.slots, cpu_config, self.events, on_plug=self._plugged,
                             on_request=self._request_unplug, on_unplug=self._unplugged,
-                            modern=lambda: not self.hotplug.legacy)  # fmt: skip
+                            modern=lambda: not self.hotplug.legacy, refuse=self.migration.refuse,
+                            when_idle=self._idle_work.append)  # fmt: skip
         for each in config.objects:
             self.plug.objects.add_from_option(each)
 
@@ -156,6 +159,9 @@ class PcCpus(Machine):
         if self._removed:
             self._removed.clear()
             self._cpus_changed()
+        work, self._idle_work[:] = list(self._idle_work), []
+        for action in work:
+            action()
 
     # --- what the guest reports
     def _ost(self, index: int, source: int, status: int) -> None:

@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -126,11 +127,12 @@ def run(options: Options) -> int:
         machine = machine_class.from_options(options, consoles.open_serials())
         if consoles.debugcon is not None:
             machine.connect_debugcon(consoles.debugcon)
+        machine.events.now = time.time_ns
         consoles.attach(machine.context)
         write_pidfile(options)
         start(machine, options)
         machine.poller = consoles.poller
-        machine.services += [consoles.flush, machine.events.poll, lambda: signals.serve(machine, options.program)]
+        machine.services += [consoles.flush, lambda: signals.serve(machine, options.program)]
         signals.note_only()
         return machine.run_to_end()
     finally:

@@ -1,7 +1,7 @@
 """Asynchronous QMP events: one hub per machine, listened to by monitors, tests and Python callers.
 
-Timestamps are host time; nothing a guest can see depends on them.  Events that could flood a client are limited to
-one a second, of which the last one is kept, as in QEMU.
+Timestamps and limits go by one clock: virtual time, so that runs repeat, or the host's for a machine that a command line
+made.  Events that could flood a client are limited to one a second, of which the last one is kept, as in QEMU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RATE_LIMITED = {
     "RTC_CHANGE": "qom-path", "WATCHDOG": None, "BALLOON_CHANGE": None, "VSERPORT_CHANGE": "id",
     "MEMORY_DEVICE_SIZE_CHANGE": "qom-path", "QUORUM_REPORT_BAD": "node-name", "QUORUM_FAILURE": "reference",
 }  # fmt: skip
-RATE_LIMIT_SECONDS = 1.0
+RATE_LIMIT_NS = 1_000_000_000
 
 EVENT_NAMES = tuple(EVENTS)
 
@@ -28,15 +28,19 @@ EVENT_NAMES = tuple(EVENTS)
 class _Window:
     """A limited event inside its second: what to send when it ends."""
 
-    ends: float
+    begins: int  # ns
     pending: dict[str, Any] | None = None
+
+    def is_over(self, now: int) -> bool:
+        """Also when the clock was set back."""
+        return not 0 <= now - self.begins < RATE_LIMIT_NS
 
 
 class EventHub:
-    """emit() events; listeners get the complete JSON object."""
+    """emit() events; listeners get the complete JSON object.  `now()` is the time in ns."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time):
-        self._monotonic, self._wall = monotonic, wall
+    def __init__(self, now: Callable[[], int] = time.time_ns):
+        self.now = now
         self._listeners: list[Listener] = []
         self._windows: dict[tuple[str, Any], _Window] = {}
 
@@ -51,27 +55,28 @@ class EventHub:
         if name not in RATE_LIMITED:
             self._deliver(event)
             return
+        self.poll()
         key = name, (data or {}).get(RATE_LIMITED[name] or "")
         if key in self._windows:
             self._windows[key].pending = event
         else:
-            self._windows[key] = _Window(self._monotonic() + RATE_LIMIT_SECONDS)
+            self._windows[key] = _Window(self.now())
             self._deliver(event)
 
     def poll(self) -> None:
         """Send held-back events whose second is over."""
-        now = self._monotonic()
+        now = self.now()
         for key, window in list(self._windows.items()):
-            if now < window.ends:
+            if not window.is_over(now):
                 continue
             del self._windows[key]
             if window.pending:
-                self._windows[key] = _Window(now + RATE_LIMIT_SECONDS)
+                self._windows[key] = _Window(now)
                 self._deliver(window.pending)
 
     def _stamp(self, name: str, data: dict[str, Any] | None) -> dict[str, Any]:
-        seconds, microseconds = divmod(int(self._wall() * 1_000_000), 1_000_000)
-        event: dict[str, Any] = {"timestamp": {"seconds": seconds, "microseconds": microseconds}, "event": name}
+        seconds, ns = divmod(self.now(), 1_000_000_000)
+        event: dict[str, Any] = {"timestamp": {"seconds": seconds, "microseconds": ns // 1000}, "event": name}
         return {**event, "data": data} if data is not None else event
 
     def _deliver(self, event: dict[str, Any]) -> None:
