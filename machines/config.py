@@ -51,6 +51,7 @@ class PcConfig:
     numa: Sequence[str] = ()
     debug_exit: tuple[int, int] | None = None
     acpi: bool = True
+    smm: bool = False
     backend: str = backends.DEFAULT
     identity: Identity = Identity()
     rtc: datetime = DEFAULT_DATE
@@ -90,7 +91,7 @@ def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) 
         memory=options.memory,
         smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
         globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,
-        serial=serials, devices=options.devices, objects=options.objects, numa=options.numa, acpi=options.acpi,
+        serial=serials, devices=options.devices, objects=options.objects, numa=options.numa, acpi=options.acpi, smm=options.smm,
         backend=options.backend or os.environ.get(BACKEND_VARIABLE) or backends.DEFAULT,
         identity=Identity(options.name, options.uuid), rtc=_rtc_date(options), realtime=True, no_reboot=options.no_reboot,
         no_shutdown=options.no_shutdown, warn=options.warn)  # fmt: skip

@@ -1,7 +1,7 @@
 """CPU slots of an x86 machine: which possible CPUs are there, and the rules of plugging and unplugging.
 
 The order of the checks and their texts are QEMU's.  A machine calls, for a plug: pre_plug, realize, plug; for an
-unplug: check_unplug, (the guest ejects), unplug.  Not here: the SMI guard of q35.
+unplug: check_unplug, (the guest ejects), unplug.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from emu.devices.smi import NOTHING_AGREED, SmiFeature, SmiNegotiation
 from emu.qom import ObjectError
 from machines.topology import PossibleCpu, Topology
 
@@ -60,6 +61,7 @@ class CpuSlots:
 
     def __init__(self, topology: Topology, cpu_type: str, *, acpi: bool = True):
         self.topology, self.cpu_type, self.acpi = topology, cpu_type, acpi
+        self.smi: SmiNegotiation | None = None  # of a chipset whose firmware takes part
         self.slots = [CpuSlot(place) for place in topology.possible_cpus]
 
     def __iter__(self) -> Iterator[CpuSlot]:
@@ -89,6 +91,7 @@ class CpuSlots:
         Raises ObjectError; the CPU is left as it was then."""
         if cpu.type_name != self.cpu_type:
             raise ObjectError(f"Invalid CPU type, expected cpu type: '{self.cpu_type}'")
+        self._check_smi(SmiFeature.CPU_HOTPLUG, "hotplug")
         apic_id = cpu.apic_id
         if apic_id == APIC_ID_UNSET:
             apic_id = self._apic_id_of(cpu)
@@ -104,6 +107,12 @@ class CpuSlots:
     def plug(self, slot: CpuSlot, cpu: PluggableCpu) -> None:
         """The realized CPU takes its slot."""
         slot.cpu = cpu
+
+    def _check_smi(self, needed: SmiFeature, what: str) -> None:
+        """Firmware that wants to hear of SMIs must have said that it deals with CPUs."""
+        agreed = self.smi.features if self.smi else NOTHING_AGREED
+        if SmiFeature.BROADCAST in agreed and needed not in agreed:
+            raise ObjectError(f"cpu {what} with SMI wasn't enabled by firmware")
 
     def _apic_id_of(self, cpu: PluggableCpu) -> int:
         counts = (self.topology.sockets, self.topology.dies, self.topology.cores, self.topology.threads)
@@ -163,6 +172,7 @@ class CpuSlots:
             raise ObjectError("Boot CPU is unpluggable")
         if not self.acpi:
             raise ObjectError("CPU hot unplug not supported without ACPI")
+        self._check_smi(SmiFeature.CPU_HOT_UNPLUG, "hot-unplug")
         if not modern:
             raise ObjectError(f"acpi: device unplug request for not supported device type: {cpu.type_name}")
         return slot

@@ -59,7 +59,7 @@ class X86MachineObject(MachineObject):
     abstract = True
 
     acpi = computed("OnOffAuto")(lambda self: "auto" if self.config.acpi else "off")
-    smm = fixed("OnOffAuto", "off")
+    smm = computed("OnOffAuto")(lambda self: "on" if self.config.smm else "off")
     pit = fixed("OnOffAuto", "auto")
     pic = fixed("OnOffAuto", "auto")
     x_oem_id = fixed("string", "BOCHS ")

@@ -34,6 +34,8 @@ class GuestMemory:
         self.low = min(size, hole)
         self.high = size - self.low
         self.rom_offset = -(-size // PAGE) * PAGE
+        self.smram_enabled = self.smram_open = False
+        self._in_smm: set[int] = set()  # numbers of the CPUs
         self.pam = dict.fromkeys(range(PAM_AREA, MIB, PAM_STEP), (False, False))  # segment: reads, writes reach RAM
         engine.ram[self.rom_offset:self.rom_offset + len(rom)] = np.frombuffer(rom, np.uint8)
         self.remap()
@@ -46,13 +48,19 @@ class GuestMemory:
     def ranges(self) -> list[Range]:
         """Where RAM and ROM are now: address, bytes, offset in the RAM mapping, and which of the two."""
         if self.rom:
-            ranges = [(0, VGA_HOLE, 0, RAM), (TEXT_BASE, TEXT_SIZE, TEXT_BASE, RAM), *self._shadow_ranges(), (MIB, self.low - MIB, MIB, RAM),
+            ranges = [(0, VGA_HOLE, 0, RAM), self._vga_range(), *self._shadow_ranges(), (MIB, self.low - MIB, MIB, RAM),
                       (FOUR_GIB - len(self.rom), len(self.rom), self.rom_offset, ROM)]  # fmt: skip
         else:
             ranges = [(0, self.low, 0, RAM)]
         if self.high:
             ranges.append((FOUR_GIB, self.high, self.low, RAM))
         return ranges
+
+    def _vga_range(self) -> Range:
+        """SMRAM while a CPU is in system management mode or firmware holds it open, else the text memory, which shares its bytes."""
+        if self.smram_enabled and (self.smram_open or self._in_smm):
+            return (VGA_HOLE, PAM_AREA - VGA_HOLE, VGA_HOLE, RAM)
+        return (TEXT_BASE, TEXT_SIZE, TEXT_BASE, RAM)
 
     def _shadow_ranges(self) -> list[Range]:
         found: list[Range] = []
@@ -68,6 +76,17 @@ class GuestMemory:
         for segment in range(base, base + size, PAM_STEP):
             self.pam[segment] = (read_ram, write_ram)
         if self.rom:
+            self.remap()
+
+    def set_smram(self, enabled: bool, open_: bool) -> None:
+        """The host bridge's SMRAM register: whether there is SMRAM, and whether all code sees it."""
+        self.smram_enabled, self.smram_open = enabled, open_
+        self.remap()
+
+    def in_smm(self, cpu: int, inside: bool) -> None:
+        """CPU number `cpu` enters or leaves system management mode."""
+        if inside != (cpu in self._in_smm):
+            self._in_smm ^= {cpu}
             self.remap()
 
     # --- access

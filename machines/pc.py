@@ -43,6 +43,7 @@ from jit.x86.front import X86Front
 from machines.api import Serial
 from machines.config import PcConfig, from_keywords, from_options
 from machines.machine import MMIO_READ, MMIO_WRITE
+from machines.fork import config_of_copy, copy_cpus
 from machines.firmware import FirmwareTables, add_user_files, read_image
 from machines.machine_object import PcMachineObject
 from machines.memory import PAGE, ROM_ROOM, GuestMemory
@@ -84,7 +85,7 @@ class X86Pc(PcBoot, MonitorApi):
     pci_ports: PciHostPorts
 
     def __init__(self, config: PcConfig | None = None, **options: Any) -> None:
-        self.config = config or from_keywords(options, self.smp_rules)
+        self.config = config_of_copy(self.origin) if self.origin else config or from_keywords(options, self.smp_rules)
         super().__init__(self.config.memory, realtime=self.config.realtime, identity=self.config.identity,
                          no_reboot=self.config.no_reboot, no_shutdown=self.config.no_shutdown,
                          backend=self.config.backend)  # fmt: skip
@@ -95,7 +96,10 @@ class X86Pc(PcBoot, MonitorApi):
         self._make_legacy_devices()
         self._make_power_management()
         self.build_chipset()
-        self.make_cpus()
+        if self.origin:
+            copy_cpus(self.origin.plug, self.plug)
+        else:
+            self.make_cpus()
         place_parts(self)
         self.read_kernel()
         if rom:
@@ -182,7 +186,8 @@ class X86Pc(PcBoot, MonitorApi):
         return self._serial
 
     def _make_power_management(self) -> None:
-        self.pm = AcpiPm(self.pm_geometry, self.clock, self.gsi[SCI_IRQ], self._soft_off, always_acpi=True)
+        self.pm = AcpiPm(self.pm_geometry, self.clock, self.gsi[SCI_IRQ], self._soft_off, self.apm_command,
+                         always_acpi=not self.has_smm)  # fmt: skip
         self.make_hotplug_registers(self.chipset.cpu_hotplug_base)
 
     def _soft_off(self) -> None:
@@ -234,6 +239,10 @@ class X86Pc(PcBoot, MonitorApi):
             self.tables.reset()
         self.load_kernel()
 
+    def apm_command(self, command: int) -> None:
+        """A write to the APM control port: raises an SMI where the chipset is set up for that."""
+        raise NotImplementedError
+
     def reset_chipset(self) -> None:
         """What the chipset adds."""
 
@@ -242,4 +251,5 @@ class X86Pc(PcBoot, MonitorApi):
         self.memory.set_pam(base, size, read_ram, write_ram)
 
     def set_smram(self, enabled: bool, open_: bool, closed: bool) -> None:
-        """System management mode is not implemented, so nobody looks at its RAM."""
+        if self.has_smm:
+            self.memory.set_smram(enabled, open_)

@@ -37,7 +37,9 @@ class PcBoot(PcCpus):
     def read_kernel(self) -> None:
         """Read kernel and initrd, and find out where they go.  Raises OptionError, OSError."""
         config = self.config
-        if config.kernel is None:
+        if self.origin:
+            self.image, self.kernel_parts = self.origin.image, self.origin.kernel_parts
+        if config.kernel is None or self.origin:
             return
         initrd = config.initrd.read_bytes() if isinstance(config.initrd, Path) else config.initrd
         info = boot.BootInfo(self.memory.low, self.memory_map(), RSDP_AT if config.acpi else 0, config.append, initrd)
@@ -51,7 +53,7 @@ class PcBoot(PcCpus):
 
     def load_kernel(self) -> None:
         """Direct boot: place the kernel, its initrd and the ACPI tables, and point the boot CPU at it."""
-        if self.image is None:
+        if self.image is None or self.origin:
             return
         if self.config.acpi:
             for address, table in lay_out(self.platform(), self.memory.low - ACPI_TABLES_ROOM, RSDP_AT):
@@ -68,7 +70,7 @@ class PcBoot(PcCpus):
         cpus = [AcpiCpu(slot.index, slot.apic_id, present=slot.present, hotpluggable=slot.index != BOOT_CPU, node=slot.place.node_id)
                 for slot in self.slots]  # fmt: skip
         return Platform(self.chipset, cpus, memory, numa_nodes=len(nodes.nodes) if nodes else 0,
-                        numa_distances=nodes.distances if nodes else (), smm=False)  # fmt: skip
+                        numa_distances=nodes.distances if nodes else (), smm=self.has_smm)  # fmt: skip
 
     def memory_map(self) -> list[E820]:
         """What a BIOS would report."""

@@ -23,6 +23,7 @@ from emu.devices.rtc import Rtc
 from emu.qmp.commands.devices import find_driver
 from emu.qmp.errors import QmpError
 from emu.qom import ObjectError
+from emu.x86_smm import SystemManagement
 from emu.x86_vcpu import X86Vcpu
 from machines.config import PcConfig
 from machines.cpu_plug import CpuPlug
@@ -49,6 +50,11 @@ class PcCpus(Machine):
     pic: PicPair
     rtc: Rtc
     tables: FirmwareTables | None = None
+
+    @property
+    def has_smm(self) -> bool:
+        """Only firmware installs an SMI handler: a direct boot is without."""
+        return self.config.smm and self.config.bios is not None
 
     def make_cpu_plug(self) -> None:
         """Slots and rules; no CPU yet."""
@@ -120,6 +126,7 @@ class PcCpus(Machine):
         qom.realize(cpu.add_child("lapic", vcpu.apic))
         if not self.vcpus:
             self.tree.container("unattached").add_child("device[*]", KvmVapic())
+        vcpu.smm = SystemManagement(vcpu, self.memory) if self.has_smm else None
         vcpu.on_shutdown, vcpu.on_lost = self._triple_fault, self._lost
         vcpu.on_breakpoint, vcpu.on_wake = lambda _: self.break_points.reached(slot.index), self.scheduler.wake
         self.vcpus[slot.index] = vcpu

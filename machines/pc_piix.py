@@ -9,6 +9,7 @@ from emu.devices.pci import PciBus
 from emu.devices.piix import PIRQRC, PMBASE, PMREGMISC, Piix3Ide, Piix3Isa, Piix4Pm
 from machines.machine_object import I440fxMachineObject
 from machines.pc import X86Pc
+from machines.pc_boot import BOOT_CPU
 
 PIRQ_ROUTES = (10, 10, 11, 11)  # what a BIOS programs
 ISA_BRIDGE_SLOT = 1
@@ -39,7 +40,7 @@ class Pc(X86Pc):
         self.ide.attach(self.io)
         self.pm_mapping = self.io.map(self.chipset.pm_base, self.pm.region_size, self.pm)
         self.pm_mapping.unmap()
-        self.pm_function = Piix4Pm(self._place_pm)
+        self.pm_function = Piix4Pm(self._place_pm, smm=self.has_smm)
         self.pm_function.attach(self.io)
         self.acpi_device = self.pm_function
         self.io.map(PIIX4_GPE_BASE, self.pm.gpe.region_size, self.pm.gpe)
@@ -61,6 +62,10 @@ class Pc(X86Pc):
             self.isa.config_write(PIRQRC + n, 1, irq)
         self.pm_function.config_write(PMBASE, 4, self.chipset.pm_base)
         self.pm_function.config_write(PMREGMISC, 1, 1)
+
+    def apm_command(self, command: int) -> None:
+        if self.has_smm and self.pm_function.apmc_enabled:
+            self.vcpus[BOOT_CPU].on_smi()
 
     def _place_pm(self, base: int, enabled: bool) -> None:
         if enabled and base:

@@ -18,6 +18,7 @@ from emu.devices.ich9 import (
 )
 from emu.devices.pci import Ecam, PcieBus
 from emu.devices.q35 import BUS_SPACE, PCIEXBAR, PCIEXBAR_ENABLE, Q35Host, Q35PciHost
+from emu.devices.smi import NOTHING_AGREED, SmiFeature, SmiNegotiation
 from machines.machine_object import Q35MachineObject
 from machines.pc import X86Pc
 from machines.topology import SmpRules
@@ -39,9 +40,12 @@ class Q35(X86Pc):
     host_name = "q35"
     chipset_in_host = True
     pci_hole = BIOS_MMCONFIG
-    mmconfig: Window | None = None
+    stateful = (*X86Pc.stateful, "smi")
+    smi: SmiNegotiation | None = None
 
     def build_chipset(self) -> None:
+        if self.has_smm:
+            self.smi = self.slots.smi = SmiNegotiation(self.fw_cfg.core)
         self.lpc = Ich9Lpc(self.gsi, self._place_pm, self.reset_line)
         self.lpc.attach(self.io)
         self.isa_bridge = self.acpi_device = self.lpc
@@ -65,7 +69,10 @@ class Q35(X86Pc):
     def reset_chipset(self) -> None:
         self.pci_ports.reset()
         self.pci.reset()
-        self.pm.smi_en = SMI_EN_APMC  # QEMU: without SMM the APM port counts as set up, firmware waits for no SMI handler
+        if self.smi:
+            self.smi.reset()
+        else:
+            self.pm.smi_en = SMI_EN_APMC  # QEMU: the APM port counts as set up, so that firmware waits for no SMI handler
 
     def firmware_setup(self) -> None:
         """PMBASE, the configuration window and the PCI interrupt routes."""
@@ -79,7 +86,16 @@ class Q35(X86Pc):
     def platform(self) -> Platform:
         """With the configuration window where it is now, as firmware tables need it; a direct boot is about to put it there."""
         window = Window(BIOS_MMCONFIG, BIOS_MMCONFIG + 256 * BUS_SPACE - 1)
-        return replace(super().platform(), mmconfig=window)
+        agreed = self.smi.features if self.smi else NOTHING_AGREED
+        return replace(super().platform(), mmconfig=window, smi_cpu_hotplug=SmiFeature.CPU_HOTPLUG in agreed,
+                       smi_cpu_hotunplug=SmiFeature.CPU_HOT_UNPLUG in agreed)  # fmt: skip
+
+    def apm_command(self, command: int) -> None:
+        if self.smi is None or not self.pm.smi_en & SMI_EN_APMC:
+            return
+        for vcpu in self.vcpus.values():
+            if vcpu is self._current or SmiFeature.BROADCAST in self.smi.features:
+                vcpu.on_smi()
 
     def _place_pm(self, base: int, enabled: bool) -> None:
         if enabled and base:

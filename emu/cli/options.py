@@ -92,6 +92,7 @@ class Options:
     no_reboot: bool = False
     no_shutdown: bool = False
     acpi: bool = True
+    smm: bool = False
     log_items: list[str] = field(default_factory=list)
     log_file: str | None = None
     rtc_base: str = "utc"  # "utc", "localtime" or a date such as 2006-06-17T16:01:21
@@ -158,7 +159,7 @@ class Option:
 
 
 TABLE: list[Option] = []
-MACHINE_PROPERTIES_IGNORED = {"usb", "dump-guest-core", "memory-backend", "graphics", "vmport", "smm", "nvdimm", "hpet",
+MACHINE_PROPERTIES_IGNORED = {"usb", "dump-guest-core", "memory-backend", "graphics", "vmport", "nvdimm", "hpet",
                               "kernel-irqchip", "kernel_irqchip", "mem-merge", "hmat", "pit", "pic", "i8042", "sata"}  # fmt: skip
 
 
@@ -203,9 +204,17 @@ def _machine_property(options: Options, name: str, value: str) -> None:
         _accelerator(value.split(":"))
     elif name == "acpi":
         options.acpi = value != "off"
+    elif name == "smm":
+        options.smm = _on_off_auto(name, value) == "on"
     elif name not in MACHINE_PROPERTIES_IGNORED:
         raise OptionError(f"Property '{options.machine or default_machine().name}-machine.{name}' not found")
     options.machine_properties[name] = value
+
+
+def _on_off_auto(name: str, value: str) -> str:
+    if value not in ("on", "off", "auto"):
+        raise OptionError(f"Parameter '{name}' does not accept value '{value}'")
+    return value
 
 
 def _accelerator(names: list[str]) -> None:

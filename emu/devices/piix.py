@@ -211,6 +211,7 @@ class Piix4Pm(PciFunction):
         self,
         on_pm_base: Callable[[int, bool], None],
         *,
+        smm: bool = False,
         smbus_base: int = SMBUS_DEFAULT_BASE,
         com1: bool = True,
         com2: bool = False,
@@ -221,7 +222,7 @@ class Piix4Pm(PciFunction):
         self.define(STATUS, 2, STATUS_DEVSEL_MEDIUM | STATUS_FAST_BACK, clear_on_one=STATUS_ERRORS)
         self.define(PMBASE, 4, PMBASE_IO, writable=PMBASE_MASK)
         # QEMU: without SMM the APM port counts as set up already, so that firmware does not wait for an SMI handler
-        self.define(DEVACTB, 4, APMC_ENABLE, writable=0xFFFF_FFFF)
+        self.define(DEVACTB, 4, 0 if smm else APMC_ENABLE, writable=0xFFFF_FFFF)
         self.define(DEVRESA, 4, DEVRESA_FLOPPY_KEYBOARD | DEVRESA_LPT * lpt, writable=0xFFFF_FFFF)
         self.define(DEVRESB, 4, DEVRESB_FIXED, writable=0xFFFF_FFFF)
         self.define(DEVRESC, 4, DEVRESC_COM1 * com1 | DEVRESC_COM2 * com2, writable=0xFFFF_FFFF)
