@@ -62,7 +62,8 @@ def _parsed(lines: list[str], at: int) -> tuple[Any, int]:
     if line.startswith("[Integer]"):
         return int(line.split("=")[1], 16), at + 1
     if line.startswith("[String]"):
-        return line.split('"', 1)[1].rsplit('"', 1)[0], at + 1
+        text = line.split('"', 1)[1].rsplit('"', 1)[0]
+        return text.encode("latin-1").decode("unicode_escape"), at + 1
     if line.startswith("[Buffer]"):
         return _buffer(lines, at)
     if line.startswith("[Package]"):

@@ -21,6 +21,7 @@ from acpi.dsdt import dsdt
 from acpi.platform import ICH9, ChipsetInfo
 from acpi.tables import Oem, with_header
 from tests.acpi.acpica import Failure, compile_asl, evaluate, needs_acpica
+from tests.acpi.aml_bench import Memory
 from tests.acpi.boards import platform
 from tests.acpi.qemu_tables import QEMU, qemu_dsdt
 
@@ -32,19 +33,6 @@ PCI_SLOTS, PCI_PINS = 32, 4
 TOO_LONG = {"\\_SB.PCI0._PRT", "\\_SB.PCI0.PRTP", "\\_SB.PCI0.PRTA"}
 PREDEFINED = {("_OS_",), ("_REV",)}
 ARGUMENT = re.compile(r"\([^)]*\)|\S+")
-
-
-class Memory:
-    """Bytes that are zero until they are written."""
-
-    def __init__(self) -> None:
-        self.bytes: dict[int, int] = {}
-
-    def read(self, addr: int, size: int) -> int:
-        return int.from_bytes(bytes(self.bytes.get(addr + n, 0) for n in range(size)), "little")
-
-    def write(self, addr: int, size: int, value: int) -> None:
-        self.bytes |= {addr + n: byte for n, byte in enumerate(value.to_bytes(size, "little"))}
 
 
 def ours(tables: list[bytes], calls: list[str]) -> dict[str, Any]:
