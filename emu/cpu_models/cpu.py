@@ -15,7 +15,7 @@ from emu import qom
 from emu.cpu_models import models
 from emu.cpu_models.cpuid import cpuid
 from emu.cpu_models.engine import ACCELERATOR, ENGINE_FEATURES, HYPERVISOR_SIGNATURE, OFF_BY_DEFAULT
-from emu.cpu_models.features import BIT_OF, SPELLINGS, WORDS, canonical, drop_orphans
+from emu.cpu_models.features import BIT_OF, PUBLISHED, SPELLINGS, WORDS, canonical, drop_orphans
 from emu.cpu_models.versions import ALIASES, MACHINE_ALIASES, VERSIONS
 from emu.qom import ObjectError, Property, computed
 
@@ -36,7 +36,7 @@ class Feature(Property):
     def __init__(self, name: str):
         plain = (name, *SPELLINGS.get(name, ()))
         aliases = plain[1:] + tuple(n.replace("-", "_").replace(".", "_") for n in plain if "-" in n or "." in n)
-        super().__init__("bool", None, name=name, aliases=aliases)
+        super().__init__("bool", None, name=name, aliases=aliases, unlisted=frozenset(aliases) - PUBLISHED)
 
     def __get__(self, obj: Any, owner: type) -> Any:
         if obj is None:
@@ -112,7 +112,7 @@ class X86Cpu(Cpu):
     min_xlevel = Property("uint32", 0)
     min_xlevel2 = Property("uint32", 0)
     phys_bits = Property("uint32", 0)
-    tsc_frequency = Property("int", 0, aliases=("tsc-freq",))
+    tsc_frequency = Property("int", 0, aliases=("tsc-freq",), unlisted=frozenset({"tsc-freq"}))
     check = Property("bool", True)
     enforce = Property("bool", False)
     cpuid_0xb = Property("bool", True)

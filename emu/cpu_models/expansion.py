@@ -16,10 +16,6 @@ from emu.qom import ObjectError
 
 STATIC_MODEL = "base"
 STATIC_PROPERTIES = ("vendor", "family", "model", "stepping", "model-id", "min-level", "min-xlevel", *BIT_OF)
-# Second spellings that "full" repeats: those that clients of older versions knew.
-PUBLISHED_ALIASES = frozenset("""
-    cmp_legacy ds_cpl ffxsr fxsr_opt i64 lahf_lm nodeid_msr nrip_save pause_filter pclmuldq perfctr_core perfctr_nb
-    sse3 sse4-1 sse4-2 sse4_1 sse4_2 svm_lock tsc_adjust tsc_scale vmcb_clean xd""".split())  # fmt: skip
 
 
 def expand(kind: str, name: str, properties: Any = None) -> dict[str, Any]:
@@ -43,5 +39,4 @@ def _model(name: str) -> X86Cpu:
 
 
 def _settable(cpu: X86Cpu) -> list[str]:
-    settable = [key for key, prop in cpu.properties.items() if prop.writable and (key == prop.name or key in PUBLISHED_ALIASES)]
-    return [*settable, "realized"]
+    return [*(name for name, prop in cpu.properties.items() if prop.writable and name not in prop.unlisted), "realized"]

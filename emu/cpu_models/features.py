@@ -100,6 +100,11 @@ BIT_OF: dict[str, tuple[Word, int]] = {
 SPELLINGS = {"pni": ("sse3",), "pclmulqdq": ("pclmuldq",), "sse4.1": ("sse4-1",), "sse4.2": ("sse4-2",), "nx": ("xd",),
              "lm": ("i64",), "fxsr-opt": ("ffxsr",)}  # fmt: skip
 
+# Second spellings that listings repeat: those that clients of older versions knew.
+PUBLISHED = frozenset("""
+    cmp_legacy ds_cpl ffxsr fxsr_opt i64 lahf_lm nodeid_msr nrip_save pause_filter pclmuldq perfctr_core perfctr_nb
+    sse3 sse4-1 sse4-2 sse4_1 sse4_2 svm_lock tsc_adjust tsc_scale vmcb_clean xd""".split())  # fmt: skip
+
 # AMD repeats these bits of CPUID.01H:EDX in CPUID.80000001H:EDX (APM vol. 3, E.4.2).
 AMD_ALIAS_BITS = 0x0183_F3FF
 

@@ -126,7 +126,8 @@ class Object:
     def list_properties(self) -> list[dict[str, str]]:
         """qom-list of this object: own properties first, then children."""
         everything = {**self.properties, **self.own_properties}
-        own = [{"name": name, "type": p.type} for name, p in everything.items() if not isinstance(p, Child)]
+        own = [{"name": name, "type": p.type} for name, p in everything.items()
+               if name not in p.unlisted and not isinstance(p, Child)]  # fmt: skip
         return own + [{"name": n, "type": f"child<{c.type_name}>"} for n, c in self.children.items()]
 
     # life cycle: overridden by types, called through realize(), unrealize() and reset() below

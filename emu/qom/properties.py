@@ -21,13 +21,15 @@ class Property:
     """An attribute that users see.  `type` is QEMU's name for it: bool, uint32, int32, str, size, link<...>.
 
     writable: users may set it before realize; after_realize: and afterwards too; hidden: left out of
-    device-list-properties; check(obj, value) returns the value to store or raises ObjectError.
+    device-list-properties; unlisted: aliases that no listing shows; check(obj, value) returns the value to store or raises
+    ObjectError.
     """
 
     def __init__(self, type: str, default: Any = None, *, name: str = "", aliases: tuple[str, ...] = (),
-                 writable: bool = True, after_realize: bool = False, hidden: bool = False, description: str = "",
+                 unlisted: frozenset[str] = frozenset(), writable: bool = True, after_realize: bool = False,
+                 hidden: bool = False, description: str = "",
                  check: Callable[[Any, Any], Any] | None = None, get: Callable[[Any], Any] | None = None):  # fmt: skip
-        self.type, self.default, self.name, self.aliases = type, default, name, aliases
+        self.type, self.default, self.name, self.aliases, self.unlisted = type, default, name, aliases, unlisted
         self.writable, self.after_realize, self.hidden = writable and get is None, after_realize, hidden
         self.description, self.check, self.getter = description, check, get
 

@@ -112,6 +112,7 @@ def test_cpu_properties_have_qemus_names_and_types(ours, qemu):
     assert {name: theirs[name] for name in mine.keys() & theirs.keys()} == {name: mine[name] for name in mine.keys() & theirs.keys()}
     unknown = {name for name in theirs if name not in mine and not name.startswith(("vmx", "kvm", "hv-", "sgx", "x-"))}
     assert unknown == CPU_PROPERTIES_NOT_HERE
+    assert mine.keys() - theirs.keys() == {"hypervisor-signature"}
 
 
 # Matters of a host's processor and of migration, besides what belongs to KVM, Hyper-V, VMX and SGX.

@@ -8,8 +8,8 @@ import pytest
 
 from emu.cpu_models.cpu import MODEL_CLASSES, X86Cpu
 from emu.cpu_models.engine import ENGINE_FEATURES, OFF_BY_DEFAULT
-from emu.cpu_models.expansion import PUBLISHED_ALIASES, expand
-from emu.cpu_models.features import BIT_OF
+from emu.cpu_models.expansion import expand
+from emu.cpu_models.features import BIT_OF, PUBLISHED
 from emu.cpu_models.versions import ALIASES
 from emu.qom import ObjectError
 
@@ -54,7 +54,7 @@ def test_full_keeps_the_name_and_lists_what_a_user_can_set():
     assert expanded["name"] == "Haswell"
     assert expanded["props"]["level"] == 0xD and expanded["props"]["apic-id"] == 0xFFFF_FFFF
     assert expanded["props"]["realized"] is False and expanded["props"]["socket-id"] == -1
-    assert PUBLISHED_ALIASES <= set(expanded["props"])
+    assert PUBLISHED <= set(expanded["props"])
     assert expanded["props"]["sse4_1"] is expanded["props"]["sse4.1"] is True
     assert not {"unavailable-features", "feature-words", "hotplugged", "type", "avx512_bf16"} & set(expanded["props"])
 
