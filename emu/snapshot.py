@@ -40,17 +40,13 @@ class Stateful:
         return {name: to_plain(getattr(self, name)) for name in self.saved}
 
     def load(self, state: Plain) -> None:
-        """The reverse of `save`, for data that `check` has found fitting.  No line moves, no callback runs."""
+        """The reverse of `save`, for data that `check_alike` has found fitting.  No line moves, no callback runs."""
         for name in self.saved:
             setattr(self, name, from_plain(getattr(self, name), state[name]))
         self.loaded()
 
     def loaded(self) -> None:
         """For subclasses: the state has been replaced; bring about what follows from it, interrupts excepted."""
-
-    def check(self, state: Plain, where: str) -> None:
-        """Raises SnapshotError, naming the place below `where`, when `state` is not of the kind that `save` returns."""
-        check_alike(self.save(), state, where)
 
 
 def to_plain(value: Any) -> Plain:
