@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from emu.chardev import BufferChardev, Chardev
-from emu.cli.options import DeviceOption, ObjectOption, OptionError, Options, key_values, memory_size, parse_object
+from emu.cli.options import DEFAULT_MEMORY, DeviceOption, ObjectOption, OptionError, Options, key_values, memory_size, parse_object
 from emu.cpu_models.option import Global
 from emu.cpu_models.cpu import warn_on_stderr
 from emu.devices.rtc import DEFAULT_DATE
 from emu.qmp.machine_api import Identity
 from jit import backends
+from machines import memory_backend
 from machines.firmware import find_image
-from machines.numa import MemoryBackendRam, Numa, backend_size
+from machines.numa import Numa
 from machines.numa import parse as parse_numa
 from machines.topology import SmpConfig, SmpRules, Topology, TopologyError
 
@@ -49,6 +50,7 @@ class PcConfig:
     devices: Sequence[DeviceOption] = ()
     objects: Sequence[ObjectOption] = ()
     numa: Sequence[str] = ()
+    memory_backend: str = ""  # id of the object that is all RAM
     debug_exit: tuple[int, int] | None = None
     acpi: bool = True
     smm: bool = False
@@ -64,7 +66,9 @@ class PcConfig:
         self.memory = -(-self.memory // MEMORY_GRANULE) * MEMORY_GRANULE
         if not 0 < self.memory <= MEMORY_LIMIT:
             raise OptionError(f"a PC has at most {MEMORY_LIMIT >> 30} GiB of memory, {self.memory >> 30} GiB were asked for")
-        self.nodes: Numa | None = parse_numa(self.numa, self.smp.topology, self.memory, _backends(self.objects), self.warn)
+        given = memory_backend.sizes(self.objects)
+        memory_backend.check(self.memory_backend, self.memory, given)
+        self.nodes: Numa | None = parse_numa(self.numa, self.smp.topology, self.memory, given, self.warn)
 
     @property
     def topology(self) -> Topology:
@@ -88,7 +92,7 @@ def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) 
         raise OptionError("nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)")
     return PcConfig(
         bios=find_image(bios) if bios else None, fw_cfg=options.fw_cfg,
-        memory=options.memory,
+        memory=_memory(options), memory_backend=options.machine_properties.get("memory-backend", ""),
         smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
         globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,
         serial=serials, devices=options.devices, objects=options.objects, numa=options.numa, acpi=options.acpi, smm=options.smm,
@@ -119,9 +123,12 @@ def from_keywords(given: dict[str, Any], rules: SmpRules) -> PcConfig:
                         f"{', '.join(PcConfig.__dataclass_fields__)}") from None  # fmt: skip
 
 
-def _backends(objects: Iterable[ObjectOption]) -> dict[str, int]:
-    """Sizes of the memory backends among the objects.  Raises OptionError."""
-    return {each.id: backend_size(each) for each in objects if each.type == MemoryBackendRam.name}
+def _memory(options: Options) -> int:
+    """Bytes of RAM: of -m, or of the backend that -machine names."""
+    backend = options.machine_properties.get("memory-backend")
+    if backend is None or options.memory != DEFAULT_MEMORY:
+        return options.memory
+    return memory_backend.sizes(options.objects).get(backend, options.memory)
 
 
 def _readable(name: str | os.PathLike[str] | None) -> Path | None:

@@ -40,7 +40,7 @@ class MachineObject(qom.Container):
     dump_guest_core = fixed("bool", True)
     mem_merge = fixed("bool", False)
     suppress_vmdesc = fixed("bool", False)
-    memory_backend = fixed("link<memory-backend>", "")
+    memory_backend: qom.Link[qom.Object] = qom.Link("memory-backend", writable=False)
     memory_encryption = fixed("string", "")
     confidential_guest_support = fixed("link<confidential-guest-support>", "")
     dtb = fixed("string", "")

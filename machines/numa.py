@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acpi.platform import MemoryRange
-from emu import qom
-from emu.cli.options import ObjectOption, OptionError, split_list
+from emu.cli.options import OptionError, split_list
 from emu.qom import ObjectError, convert
 from machines.topology import PossibleCpu, Topology
 
@@ -30,36 +29,12 @@ MEMBERS = {"node": {"nodeid": "uint16", "cpus": "str", "mem": "size", "memdev": 
            "dist": {"src": "uint16", "dst": "uint16", "val": "uint8"}}  # fmt: skip
 
 
-class MemoryBackend(qom.Object):
-    """What all memory backends have.  RAM is one mapping here, so that a backend is its size."""
-
-    name = "memory-backend"
-    abstract = True
-    size = qom.Property("size", 0)
-
-
-class MemoryBackendRam(MemoryBackend):
-    """-object memory-backend-ram,id=ID,size=SIZE: memory of a node."""
-
-    name = "memory-backend-ram"
-    user_object = True
-
-
-def backend_size(option: ObjectOption) -> int:
-    """Bytes of the memory backend that an -object option makes.  Raises OptionError."""
-    if "size" not in option.properties:
-        raise OptionError(f"-object {option.text}: Parameter 'size' is missing")
-    try:
-        return convert("size", option.properties["size"], "size")
-    except ObjectError as error:
-        raise OptionError(f"-object {option.text}: {error}") from None
-
-
 @dataclass
 class Node:
-    """Bytes of memory, None where the option did not say."""
+    """Bytes of memory, None where the option did not say; the id of its memory backend, if it has one."""
 
     memory: int | None = None
+    backend: str = ""
 
 
 @dataclass
@@ -148,7 +123,7 @@ class _Reader:
             if index >= len(self.topology.possible_cpus):
                 raise OptionError(f"CPU index ({index}) should be smaller than maxcpus ({len(self.topology.possible_cpus)})")
             self._assign(index, number)
-        self.nodes[number] = Node(self._memory(members))
+        self.nodes[number] = Node(self._memory(members), members.get("memdev", ""))
 
     def _memory(self, members: dict[str, Any]) -> int | None:
         if "memdev" not in members:

@@ -25,12 +25,14 @@ from emu.qmp.errors import QmpError
 from emu.qom import ObjectError
 from emu.x86_smm import SystemManagement
 from emu.x86_vcpu import X86Vcpu
+from machines import memory_backend
 from machines.config import PcConfig
 from machines.cpu_plug import CpuPlug
 from machines.cpu_slots import CpuSlot, CpuSlots
 from machines.firmware import FirmwareTables
 from machines.machine import Machine
 from machines.memory import GuestMemory
+from machines.machine_object import PcMachineObject
 
 
 class KvmVapic(SysBusDevice):
@@ -44,6 +46,7 @@ class PcCpus(Machine):
 
     config: PcConfig
     # parts that the machine makes (pc.py)
+    tree: PcMachineObject
     memory: GuestMemory
     pm: AcpiPm
     apic_bus: ApicBus
@@ -74,6 +77,9 @@ class PcCpus(Machine):
         for each in config.objects:
             self.plug.objects.add_from_option(each)
 
+        nodes = config.nodes.nodes if config.nodes else []
+        self.tree.memory_backend = memory_backend.claim(self.plug.objects.folder, config.memory, config.memory_backend,
+                                                        [node.backend for node in nodes])  # fmt: skip
     def make_hotplug_registers(self, base: int) -> None:
         ids = [slot.apic_id for slot in self.slots]
         self.hotplug = HotplugWindow(ids, lambda: self.pm.fire(GpeEvent.CPU_HOTPLUG), self._ejected, self._ost,

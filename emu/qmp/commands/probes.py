@@ -54,10 +54,15 @@ def query_command_line_options(vm: Context, option: str | None = None) -> list[d
     return [_option_info(each) for each in OPTION_PARAMETERS if option in (None, each)]
 
 
+MEMDEV_PROPERTIES = ("size", "merge", "dump", "prealloc", "share", "reserve", "policy")
+
+
 @command("query-memdev", returns=[shapes.MEMDEV])
 def query_memdev(vm: Context) -> list[dict[str, Any]]:
-    return [{"id": "pc.ram", "size": vm.machine.ram_size, "merge": True, "dump": True, "prealloc": False, "share": False,
-             "reserve": True, "host-nodes": [], "policy": "default"}]  # fmt: skip
+    objects = vm.machine.root.children.get("objects")
+    backends = [each for each in objects.children.values() if each.is_a("memory-backend")] if objects else []
+    return [{"id": backend.child_name, "host-nodes": [], **{name: backend.get_property(name) for name in MEMDEV_PROPERTIES}}
+            for backend in reversed(backends)]  # fmt: skip
 
 
 @command("query-vnc", returns=shapes.VNC)
