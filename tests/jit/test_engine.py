@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from jit import cache
-from jit.engine import Vcpu
+from jit.engine import PAUSE_NS, Vcpu
 from jit.library import StencilLibrary
 from jit.native import FIXED_SIZE
 from jit.state import Call, Exit, TlbFlag
@@ -16,7 +16,7 @@ from jit.translate import BLOCK_ROOM
 from jit.work import MAX_INSNS
 from jit.x86.front import X86Front
 from jit.x86.state import Flag, Vector
-from tests.jit.guest import CODE, DATA, EVERY, MMIO, OTHER_CODE, RAM_SIZE, SPARE, WINDOW, WRITABLE, Guest
+from tests.jit.guest import BUDGET, CODE, DATA, EVERY, MMIO, OTHER_CODE, RAM_SIZE, SPARE, WINDOW, WRITABLE, Guest
 
 PAGE = 0x1000
 LOOP = "mov ecx, 100; top: dec ecx; jne top; hlt"
@@ -116,6 +116,15 @@ def test_no_slice_ends_in_an_interrupt_shadow(guest: Guest, text: str) -> None:
 
 
 # --- blocks find each other
+def test_pause_gives_way_and_takes_time_only_where_somebody_waits(guest: Guest) -> None:
+    guest.code("pause; hlt")
+    guest.cpu.state["pc"] = CODE
+    assert guest.cpu.run(BUDGET, 0, contended=True) == Exit.PAUSE
+    assert (guest.cpu.now, guest.cpu.retired) == (1 + PAUSE_NS, 1)
+    assert guest.run() == Exit.HALT
+    assert (guest.cpu.now, guest.cpu.retired) == (2, 1 + 2)
+
+
 def test_a_loop_over_two_blocks_leaves_the_dispatcher_alone(guest: Guest) -> None:
     guest.code("mov ecx, 10000; top: dec ecx; jmp on; nop; on: test ecx, ecx; jne top; hlt")
     guest.halts()
