@@ -19,6 +19,7 @@ from tests.linux.shell import Shell
 pytestmark = pytest.mark.linux
 PATIENCE_NS = 5_000_000_000
 NO_DEVICE = "No bootable device"
+SEABIOS_SMBASE = 0xA0000
 
 
 def run_firmware(machine: type[X86Pc], smp: str) -> str:
@@ -70,6 +71,16 @@ def test_linux_boots_through_seabios(from_firmware, machine: type[X86Pc], smp: s
     vm, shell = from_firmware(machine=machine, smp=smp)
     assert vm.serial.text.count("Booting from ROM") == 1
     assert shell.run("nproc") == smp[0]
+
+
+@pytest.mark.parametrize("machine", [Pc, Q35])
+def test_seabios_installs_its_smi_handler_and_acpi_is_off_until_linux_enables_it(from_firmware, machine: type[X86Pc]) -> None:
+    vm, shell = from_firmware(machine=machine, smm=True, smp="2,maxcpus=4")
+    assert vm.vcpus[0].smm.base == SEABIOS_SMBASE
+    vm.qmp.cpu_add(id=2)
+    vm.qmp.wait("ACPI_DEVICE_OST", source=1, status=0)
+    shell.use(2)
+    assert shell.online == "0-2"
 
 
 @pytest.mark.parametrize("machine", [Pc, Q35])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from acpi.build import TABLES_FILE
@@ -156,6 +158,22 @@ def test_smram_shows_in_smm_and_while_it_is_open(bios):
     assert shows()
     vm.reset()
     assert not shows()
+
+
+def test_a_snapshot_taken_in_the_handler_goes_on_there(bios):
+    vm, _ = started(Q35, bios)
+    vm.run_for(100_000)
+    vm.vcpus[0].smm.pending = True
+    vm.vcpus[0].smm.act()
+    snapshot = io.BytesIO()
+    vm.save(snapshot)
+    snapshot.seek(0)
+    other, console = started(Q35, bios)
+    other.load(snapshot)
+    assert other.vcpus[0].smm.inside
+    other.run_for(100_000)
+    assert not other.vcpus[0].smm.inside
+    assert other.cpus[0].registers["ebx"] == ord("c")
 
 
 # --- CPU hot-plug with firmware
