@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import Steps, data, gives, integer, runs
+from .dispatch import Compute, Steps, computes, data, does, integer, runs
 from .errors import AmlError
 from .names import absolute
 from .objects import AccessType
@@ -68,34 +68,26 @@ def declare(ev: Evaluator, name: str, obj: Any, frame: Frame) -> Node:
 # ---------------------------------------------------------------- constants and data
 
 
-@gives("ByteConst", "WordConst", "DWordConst", "QWordConst")
-def _constant(ev: Evaluator, term: Term, frame: Frame) -> int:
-    return term.args[0] & ev.convert.mask
+@computes("ByteConst", "WordConst", "DWordConst", "QWordConst")
+def _constant(term: Term) -> Compute:
+    number = term.args[0]
+    return lambda ev, frame: number & ev.convert.mask
 
 
-@gives("Zero")
-def _zero(ev: Evaluator, term: Term, frame: Frame) -> int:
-    return 0
+@computes("Zero", "One", "Revision")
+def _small(term: Term) -> Compute:
+    number = 0 if term.op.name == "Zero" else 1
+    return lambda ev, frame: number
 
 
-@gives("One")
-def _one(ev: Evaluator, term: Term, frame: Frame) -> int:
-    return 1
+@computes("Ones")
+def _ones(term: Term) -> Compute:
+    return lambda ev, frame: ev.convert.mask
 
 
-@gives("Ones")
-def _ones(ev: Evaluator, term: Term, frame: Frame) -> int:
-    return ev.convert.mask
-
-
-@gives("Revision")
-def _revision(ev: Evaluator, term: Term, frame: Frame) -> int:
-    return 1
-
-
-@gives("String")
-def _string(ev: Evaluator, term: Term, frame: Frame) -> str:
-    return term.args[0]
+@computes("String")
+def _string(term: Term) -> Compute:
+    return lambda ev, frame: term.args[0]
 
 
 @runs("Buffer")
@@ -127,13 +119,13 @@ def _name(ev: Evaluator, term: Term, frame: Frame) -> Steps:
         declare(ev, name, Lazy(data, frame.scope), frame)
 
 
-@gives("Alias")
+@does("Alias")
 def _alias(ev: Evaluator, term: Term, frame: Frame) -> None:
     source, name = term.args
     ev.namespace.alias(absolute(name, frame.scope), ev.namespace.find(source, frame.scope))
 
 
-@gives("External")
+@does("External")
 def _external(ev: Evaluator, term: Term, frame: Frame) -> None:
     pass
 
@@ -159,19 +151,19 @@ def _inside(ev: Evaluator, term: Term, node: Node, frame: Frame) -> Steps:
     )
 
 
-@gives("Method")
+@does("Method")
 def _method(ev: Evaluator, term: Term, frame: Frame) -> None:
     name, flags = term.args
     lock = Mutex() if flags & SERIALIZED else None
     declare(ev, name, Method(term, flags & ARGUMENT_COUNT, lock), frame)
 
 
-@gives("Mutex")
+@does("Mutex")
 def _mutex(ev: Evaluator, term: Term, frame: Frame) -> None:
     declare(ev, term.args[0], Mutex(), frame)
 
 
-@gives("Event")
+@does("Event")
 def _event(ev: Evaluator, term: Term, frame: Frame) -> None:
     declare(ev, term.args[0], Event(), frame)
 
@@ -195,13 +187,13 @@ def _operation_region(ev: Evaluator, term: Term, frame: Frame) -> Steps:
         declare(ev, term.args[0], Lazy(term, frame.scope), frame)
 
 
-@gives("Field")
+@does("Field")
 def _field(ev: Evaluator, term: Term, frame: Frame) -> None:
     region, flags = term.args
     _declare_fields(ev, term.body, flags, frame, region=ev.namespace.find(region, frame.scope))
 
 
-@gives("IndexField")
+@does("IndexField")
 def _index_field(ev: Evaluator, term: Term, frame: Frame) -> None:
     index, data, flags = term.args
     registers = {"index": ev.namespace.find(index, frame.scope), "data": ev.namespace.find(data, frame.scope)}

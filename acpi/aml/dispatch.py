@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 Steps = Generator[Step, None, Any]
 Handler = Callable[["Evaluator", Term, Frame], Steps]
+Plain = Callable[["Evaluator", Term, Frame], Any]
 Compute = Callable[["Evaluator", Frame], Any]
+Computer = Callable[[Term], "Compute | None"]
 HANDLERS: dict[str, Handler] = {}
 # makes of a term a function that has its value at once, without the cost of a generator; None if the term may have effects
-COMPUTERS: dict[str, Callable[[Term], Compute | None]] = {}
+COMPUTERS: dict[str, Computer] = {}
 
 
 def runs(*opcodes: str) -> Callable[[Handler], Handler]:
@@ -34,20 +36,31 @@ def runs(*opcodes: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def gives(*opcodes: str) -> Callable[[Callable[[Evaluator, Term, Frame], Any]], Any]:
-    """The decorated function has the value of these opcodes at once: no operands to run, no steps."""
+def does(*opcodes: str) -> Callable[[Plain], Plain]:
+    """The decorated function runs these opcodes: a statement without steps of its own."""
 
-    def register(function: Callable[[Evaluator, Term, Frame], Any]) -> Any:
+    def register(function: Plain) -> Plain:
         def handler(ev: Evaluator, term: Term, frame: Frame) -> Steps:
             return function(ev, term, frame)
             yield  # makes it a generator
 
-        def computer(term: Term) -> Compute:
-            return lambda ev, frame: function(ev, term, frame)
+        HANDLERS.update(dict.fromkeys(opcodes, handler))
+        return function
+
+    return register
+
+
+def computes(*opcodes: str) -> Callable[[Computer], Computer]:
+    """The decorated function makes of a term the function that has its value at once."""
+
+    def register(computer: Computer) -> Computer:
+        def handler(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+            return compute(term)(ev, frame)  # type: ignore[misc]
+            yield
 
         HANDLERS.update(dict.fromkeys(opcodes, handler))
         COMPUTERS.update(dict.fromkeys(opcodes, computer))
-        return function
+        return computer
 
     return register
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .evaluator import Evaluator
 
 Data = int | str | bytearray
-CONVERTERS: dict[str, Callable[[Conversions, Any], Any]] = {
+Converter = Callable[[Conversions, Any], Any]
+CONVERTERS: dict[str, Converter] = {
     "integer": Conversions.to_integer,
     "string": Conversions.to_string,
     "buffer": Conversions.to_buffer,
@@ -45,23 +46,35 @@ def operator(name: str, operands: str) -> Callable[[Callable[..., Any]], Callabl
             return result
 
         def computer(term: Term) -> Compute | None:
-            computed = [compute(operand) for operand in term.args[: len(converters)]]
-            if None in computed or any(term.args[len(converters) :]):
+            operands = [compute(operand) for operand in term.args[: len(converters)]]
+            if None in operands or any(term.args[len(converters) :]):
                 return None
-            operands = list(zip(computed, converters))
-
-            def result(ev: Evaluator, frame: Frame) -> Any:
-                c = ev.convert
-                value = function(c, *[convert(c, operand(ev, frame)) for operand, convert in operands])  # type: ignore[misc]
-                return value & c.mask if isinstance(value, int) else value
-
-            return result
+            return computed(function, operands, converters)  # type: ignore[arg-type]
 
         COMPUTERS[name] = computer
         HANDLERS[name] = handler
         return function
 
     return register
+
+
+def computed(function: Callable[..., Any], operands: list[Compute], converters: list[Converter]) -> Compute:
+    """The value of an operator whose operands have theirs at once."""
+
+    def general(ev: Evaluator, frame: Frame) -> Any:
+        c = ev.convert
+        value = function(c, *[convert(c, operand(ev, frame)) for operand, convert in zip(operands, converters)])
+        return value & c.mask if isinstance(value, int) else value
+
+    def binary(ev: Evaluator, frame: Frame) -> Any:
+        c = ev.convert
+        value = function(c, convert_left(c, left(ev, frame)), convert_right(c, right(ev, frame)))
+        return value & c.mask if isinstance(value, int) else value
+
+    if len(operands) != 2:
+        return general
+    (left, right), (convert_left, convert_right) = operands, converters
+    return binary
 
 
 # ---------------------------------------------------------------- integers
@@ -180,7 +193,7 @@ def compare(c: Conversions, how: str, a: Data, b: Data) -> bool:
 
 
 for _name in COMPARE:
-    operator(_name, "data data")(lambda c, a, b, how=_name: _truth(compare(c, how, a, b)))
+    operator(_name, "data data")(lambda c, a, b, how=_name: -1 if compare(c, how, a, b) else 0)
 
 MATCHES: list[Callable[[Conversions, Data, Data], bool]] = [  # by the number of the MatchOpcode
     lambda c, element, value: True,

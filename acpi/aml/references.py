@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import Steps, data, gives, raw, runs
+from .dispatch import Compute, Steps, computes, data, raw, runs
 from .errors import AmlError
 from .names import Path, short
 from .parser import Term
@@ -62,13 +63,18 @@ def _call(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     return (yield from ev.call(node, args, frame))
 
 
-@gives(*SLOTS)
-def _slot(ev: Evaluator, term: Term, frame: Frame) -> Any:
+@computes(*SLOTS)
+def _slot(term: Term) -> Compute:
     kind, number = SLOTS[term.op.name]
-    value = (frame.locals if kind == "locals" else frame.args)[number]
-    if value is None:
-        raise AmlError(f"{term.op.name} has no value")
-    return value
+    slots = attrgetter(kind)
+
+    def read(ev: Evaluator, frame: Frame) -> Any:
+        value = slots(frame)[number]
+        if value is None:
+            raise AmlError(f"{term.op.name} has no value")
+        return value
+
+    return read
 
 
 def slot_reference(term: Term, frame: Frame) -> SlotReference:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .dispatch import Steps, gives, integer, runs
+from .dispatch import Steps, does, integer, runs
 from .errors import AmlError, Fatal
 from .parser import Term
 from .references import node_of
@@ -68,17 +68,17 @@ def _return(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     raise Returned((yield from ev.value(term.args[0], frame)))
 
 
-@gives("Break")
+@does("Break")
 def _break(ev: Evaluator, term: Term, frame: Frame) -> None:
     raise Broke("Break")
 
 
-@gives("Continue")
+@does("Continue")
 def _continue(ev: Evaluator, term: Term, frame: Frame) -> None:
     raise Continued("Continue")
 
 
-@gives("Noop", "BreakPoint")
+@does("Noop", "BreakPoint")
 def _noop(ev: Evaluator, term: Term, frame: Frame) -> None:
     pass
 
@@ -100,7 +100,7 @@ def _stall(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     yield ev.sleep(NS_PER_US * (yield from integer(ev, term.args[0], frame)), frame)
 
 
-@gives("Timer")
+@does("Timer")
 def _timer(ev: Evaluator, term: Term, frame: Frame) -> int:
     return ev.time_ns // TIMER_NS
 

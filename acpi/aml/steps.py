@@ -1,7 +1,7 @@
 """What a run of AML does, one object a step; `str(step)` is a line of its trace.
 
     [\\_SB.CPUS.CSCN] CSEL = Local0
-    [\\_SB.CPUS.CSCN] CSEL <- 3   (io 0xaf00 dword write 0x3)
+    [\\_SB.CPUS.CSCN] CSEL <- 3   (io 0xaf00 dword write 3)
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Access(Step):
     def text(self) -> str:
         arrow, verb = ("<-", "write") if self.write else ("->", "read")
         space = SPACE_NAMES.get(self.space, f"space {self.space:#x}")
-        bus = f"{space} {self.address:#x} {SIZE_NAMES[self.size]} {verb} {self.value:#x}"
+        bus = f"{space} {self.address:#x} {SIZE_NAMES[self.size]} {verb} {described(self.value)}"
         return f"{self.field} {arrow} {described(self.part)}   ({bus})"
 
 
