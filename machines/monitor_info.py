@@ -105,7 +105,7 @@ def _lapic_lines(apic: LocalApic) -> Iterator[str]:
     yield (f"Timer\t DCR={timer.configuration:#x} (divide by {divisor(timer.configuration)}) "
            f"initial_count = {timer.initial_count} current_count = {timer.current_count()}")  # fmt: skip
     yield (f"SPIV\t 0x{apic.svr:08x} APIC {'enabled' if apic.svr & Svr.ENABLE else 'disabled'}, "
-           f"focus={'off' if apic.svr & Svr.FOCUS_DISABLE else 'on'}, spurious vec {apic.svr & Svr.VECTOR}")  # fmt: skip
+           f"focus={'on' if apic.svr & Svr.FOCUS_DISABLE else 'off'}, spurious vec {apic.svr & Svr.VECTOR}")  # fmt: skip
     yield from _icr(apic)
     yield f"ESR\t 0x{apic.esr:08x}"
     yield f"ISR\t {_vectors(apic.isr, apic.tmr)}"

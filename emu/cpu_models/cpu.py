@@ -245,6 +245,7 @@ class MaxX86Cpu(X86Cpu):
 
     name = "max" + TYPE_SUFFIX
     model_definition = models.MAX
+    migratable = Property("bool", True)  # all features here are
 
     def __init__(self, offered: frozenset[str] = ENGINE_FEATURES) -> None:
         super().__init__(offered)

@@ -15,8 +15,7 @@ Reader = Callable[[int, int], bytes]  # address, size; raises QmpError
 SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 PORT_LETTERS = {1: "b", 2: "w", 4: "l"}
 FORMAT = re.compile(r"/(\d*)([xduoci]?)([bhwg]?)([xduoci]?)\s+(.+)")
-BYTES_PER_LINE = 16
-CHARACTERS_PER_LINE = 8
+VALUES_PER_LINE = {1: 8, 2: 8, 4: 4, 8: 2}  # by their size in bytes
 LONGEST_INSTRUCTION = 15  # bytes
 PAGE = 4096
 MASK64 = (1 << 64) - 1
@@ -53,6 +52,11 @@ def format_character(value: int) -> str:
     return f"'{text}'"
 
 
+def hexadecimal(value: int) -> str:
+    """As C's %#x has it."""
+    return f"{value:#x}" if value else "0"
+
+
 def dump(monitor: HumanMonitor, text: str, read: Reader) -> str:
     """The output of x and xp."""
     count, letter, size, expression = split_format(monitor, text)
@@ -60,7 +64,7 @@ def dump(monitor: HumanMonitor, text: str, read: Reader) -> str:
     if letter == "i":
         return disassemble(address, count, monitor.code_bits, read)
     size = 1 if letter == "c" else size
-    per_line = (CHARACTERS_PER_LINE if letter == "c" else BYTES_PER_LINE) // size
+    per_line = VALUES_PER_LINE[size]
     lines: list[str] = []
     for start in range(0, count, per_line):
         at, length = address + start * size & MASK64, min(per_line, count - start) * size
@@ -119,7 +123,7 @@ def xp(monitor: HumanMonitor, arguments: str) -> str:
 def print_(monitor: HumanMonitor, arguments: str) -> str:
     _, letter, _, expression = split_format(monitor, arguments)
     value = evaluate(expression, monitor.register)
-    shown = {"x": f"{value:#x}", "o": f"0{value:o}", "u": str(value), "c": format_character(value & 0xFF)}
+    shown = {"x": hexadecimal(value), "o": f"0{value:o}", "u": str(value), "c": format_character(value & 0xFF)}
     return shown.get(letter, str(signed(value))) + "\n"
 
 
@@ -171,6 +175,6 @@ def _region_and_file(monitor: HumanMonitor, arguments: str) -> dict[str, int | s
 def gva2gpa(monitor: HumanMonitor, arguments: str) -> str:
     vm = monitor.context
     try:
-        return f"gpa: {vm.machine.translate(vm.current_cpu, evaluate(arguments, monitor.register)):#x}\n"
+        return f"gpa: {hexadecimal(vm.machine.translate(vm.current_cpu, evaluate(arguments, monitor.register)))}\n"
     except QmpError:
         return "Unmapped\n"
