@@ -86,7 +86,7 @@ class CpuHotplug(Device):
     """The register block of the CPUs with these arch ids, in slot order; `present` are the slots filled at power-on.
 
     With `always_present` every slot shows PRESENT, filled or not, as on AArch64.
-    `event()` raises the general purpose event; `on_eject(slot)` must take the CPU away before it returns;
+    `event()` raises the general purpose event; `on_eject(slot)` must take the CPU away, and may fill the slot again;
     `on_ost(slot, event, status)` hears every _OST of the guest.
     """
 
@@ -196,10 +196,9 @@ class CpuHotplug(Device):
 
     def _eject(self, slot: Slot) -> None:
         if self._removable(slot, "eject"):
-            self.on_eject(slot.index)
-            self.unplugged(slot.index)
             # QEMU: `removing` stays as it is, so a guest that never cleared it meets it again after the next plug
-            slot.fw_remove = False
+            slot.enabled = slot.fw_remove = False
+            self.on_eject(slot.index)
 
     def _hand_to_firmware(self, slot: Slot) -> None:
         if self._removable(slot, "firmware eject"):
@@ -219,10 +218,6 @@ class CpuHotplug(Device):
         """Ask the guest to let go of a CPU; asking again notifies it again."""
         self.slots[index].removing = True
         self.event()
-
-    def unplugged(self, index: int) -> None:
-        """The slot is empty."""
-        self.slots[index].enabled = False
 
     def reset(self) -> None:
         """Nothing: selector, command and pending events survive a system reset."""

@@ -110,10 +110,6 @@ class HotplugWindow(Device):
             )
         self.modern.unplug_requested(index)
 
-    def unplugged(self, index: int) -> None:
-        """The slot is empty; a bit in the legacy bitmap would stay set."""
-        self.modern.unplugged(index)
-
     def reset(self) -> None:
         """Nothing: mode, selector, command and pending events survive a system reset."""
 

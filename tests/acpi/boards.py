@@ -160,6 +160,11 @@ class Board(GpeRegisters):
     def _shutdown(self) -> None:
         self.shutdowns += 1
 
+    @property
+    def block(self) -> CpuHotplug:
+        """The modern registers, behind the window or not."""
+        return self.window.modern
+
     def plug(self, slot: int) -> None:
         """What device_add does once the CPU exists."""
         self.window.plugged(slot)

@@ -117,11 +117,20 @@ def test_a_refused_eject_is_logged(board: Board):
     assert len(lines) == 1 and "CPU 0" in lines[0]
 
 
-def test_the_slot_is_still_enabled_while_the_machine_takes_the_cpu_away(board: Board):
-    board.write(0, 0)
+@pytest.mark.spec("ctl.eject-order", source="QEMU")
+def test_the_slot_is_empty_before_management_hears_of_the_eject(own):
+    own.plug(1)
+    own.select(1)
     seen = []
-    board.window.modern.on_eject = lambda slot: seen.append(board.window.slots[slot].enabled)
-    board.plug(1)
-    board.select(1)
-    board.write(FLAGS, Flag.EJECT)
-    assert seen == [True]
+    own.block.on_eject = lambda slot: seen.append(own.flags(slot) & Flag.ENABLED)
+    own.write(FLAGS, Flag.EJECT)
+    assert seen == [0]
+
+
+def test_management_may_fill_the_slot_again_as_soon_as_it_hears_of_the_eject(own):
+    own.plug(1)
+    own.select(1)
+    own.write(FLAGS, Flag.INSERT)
+    own.block.on_eject = own.plug
+    own.write(FLAGS, Flag.EJECT)
+    assert own.all_flags()[1] == Flag.ENABLED | Flag.INSERT
