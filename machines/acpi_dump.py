@@ -17,7 +17,8 @@ from acpi.platform import Platform
 from acpi.tables import HEADER_LENGTH, Table
 from emu.cli.machines import find_machine
 from emu.cli.main import show
-from emu.cli.options import OptionError, parse
+from emu.cli.options import OptionError
+from emu.cli.parser import parse
 
 USAGE = """usage: numachine acpi dump [TABLE...] [OPTIONS]
 

@@ -17,7 +17,8 @@ from emu import log
 from emu.chardev import Chardev
 from emu.cli.consoles import Consoles
 from emu.cli.machines import find_machine
-from emu.cli.options import EarlyExit, OptionError, Options, parse
+from emu.cli.options import EarlyExit, OptionError, Options
+from emu.cli.parser import parse
 from emu.cpu_models.option import find_model
 from emu.migration import DEFER
 from emu.qmp.errors import QmpError

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.cli.options import BY_NAME, TABLE, DeviceOption, EarlyExit, MonitorOption, OptionError, parse
+from emu.cli.options import DeviceOption, EarlyExit, MonitorOption, OptionError
+from emu.cli.parser import parse
+from emu.cli.table import BY_NAME, TABLE
 from emu.cpu_models import Global
 
 

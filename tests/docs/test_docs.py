@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from emu.cli.options import EarlyExit, parse
+from emu.cli.options import EarlyExit
+from emu.cli.parser import parse
 from emu.qmp import COMMANDS
 from machines import demo
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from emu.cli.options import parse
+from emu.cli.parser import parse
 from jit.backends import BACKENDS, find
 from jit.engine import Engine
 from jit.state import Exit, common_fields

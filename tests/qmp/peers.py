@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from emu.cli.options import parse
+from emu.cli.parser import parse
 from emu.cli.machines import find_machine
 from emu.qmp import Session
 
