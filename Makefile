@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # what tests and guests use from Debian: venv itself, iasl, busybox for the initramfs, cpio-free unpacking of packages
 DEBIAN := python3-venv acpica-tools busybox-static xz-utils lz4 zstd dpkg
 
-.PHONY: demo test test-all check bench clean system-packages
+.PHONY: demo test test-all spec check bench clean system-packages
 demo: $(STAMP)
 	$(BIN)/numachine demo
 
@@ -15,6 +15,10 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(TESTS)
+
+# the rules of the hot-plug protocol, and their table in docs/HOTPLUG.md
+spec: $(STAMP)
+	$(BIN)/python -m pytest -m spec --conformance-table tests/acpi
 
 check: $(STAMP)
 	$(BIN)/ruff check jit emu acpi machines tests benchmarks
