@@ -197,3 +197,41 @@ def test_events_are_described_as_in_qemu(q35):
     ours, theirs = q35.our_schema, q35.qemu_schema
     events = sorted(ours.names("event"))
     assert [found for name in events for found in differences(ours, theirs, ours[name]["arg-type"], theirs[name]["arg-type"], name)] == []
+
+
+# -- the guest's part, played by port writes from the human monitors
+
+
+BLOCKS = {"pc-i440fx-7.2": 0xAF00, "pc-q35-7.2": 0xCD8}
+SELECTOR, COMMAND, DATA = 0, 5, 8
+OST_EVENT, OST_STATUS = 1, 2
+
+
+def test_guests_reports_are_told_as_by_qemu(tmp_path):
+    for machine, base in BLOCKS.items():
+        pair = Pair(["-M", machine, "-smp", "1,maxcpus=3,sockets=3,cores=1,threads=1"], tmp_path)
+        for peer in (pair.qemu, pair.ours):
+            peer.query("device_add", driver="qemu64-x86_64-cpu", id="c1", socket_id=1, core_id=0, thread_id=0)
+            peer.hmp(f"o/w {base} 0")  # from the bitmap to the registers
+            peer.query("device_del", id="c1")
+            for slot, source, status in ((1, 3, 0x84), (2, 0x103, 0x99)):
+                for register, size, value in ((SELECTOR, "w", slot), (COMMAND, "b", OST_EVENT), (DATA, "w", source),
+                                              (COMMAND, "b", OST_STATUS), (DATA, "w", status)):  # fmt: skip
+                    peer.hmp(f"o/{size} {base + register} {value}")
+        theirs, ours = ([event["data"] for event in peer.events if event["event"] == "ACPI_DEVICE_OST"]
+                        for peer in (pair.qemu, pair.ours))  # fmt: skip
+        assert ours == theirs and len(ours) == 2
+        assert pair.ours.query("query-acpi-ospm-status") == pair.qemu.query("query-acpi-ospm-status")
+        assert pair.ours.hmp(f"i/b {base + 4}") == pair.qemu.hmp(f"i/b {base + 4}")
+        pair.close()
+
+
+def test_numa_nodes_are_in_every_answer_as_in_qemu(tmp_path):
+    pair = Pair(["-M", "q35", "-smp", "2,maxcpus=4", "-object", "memory-backend-ram,id=m0,size=48M",
+                 "-object", "memory-backend-ram,id=m1,size=48M", "-numa", "node,memdev=m0", "-numa", "node,memdev=m1"], tmp_path)  # fmt: skip
+    for command in ("query-hotpluggable-cpus", "query-memory-size-summary"):
+        theirs, ours = pair.both(command)
+        assert ours == theirs
+    assert pair.ours.hmp("info numa") == pair.qemu.hmp("info numa")
+    test_present_cpus_are_qemus(pair)
+    pair.close()
