@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from emu import qom
 from emu.cpu_models import models
-from emu.cpu_models.cpuid import cpuid
+from emu.cpu_models.cpuid import XAPIC_IDS, cpuid
 from emu.cpu_models.engine import ACCELERATOR, ENGINE_FEATURES, HYPERVISOR_SIGNATURE, OFF_BY_DEFAULT
 from emu.cpu_models.features import BIT_OF, PUBLISHED, SPELLINGS, WORDS, canonical, drop_orphans
 from emu.cpu_models.versions import ALIASES, MACHINE_ALIASES, VERSIONS
@@ -152,6 +152,8 @@ class X86Cpu(Cpu):
         self.filtered = frozenset(wanted - self.offered)
         self._report_filtered()
         self.features = frozenset(drop_orphans(wanted - self.filtered))
+        if XAPIC_IDS <= self.apic_id < APIC_ID_UNSET and "x2apic" not in self.features:
+            raise ObjectError(f"APIC ID {self.apic_id} requires x2APIC feature in CPU")
         self._settle_phys_bits()
 
     def _apply_plus_and_minus(self) -> None:

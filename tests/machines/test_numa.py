@@ -12,6 +12,7 @@ from emu.qom import ObjectError
 from machines import Pc
 from machines.config import PcConfig, from_keywords
 from machines.topology import SmpRules
+from tests.qmp.peers import QEMU, Ours, Qemu
 
 MIB = 1 << 20
 TWO_NODES = ("node,mem=64M", "node,mem=192M")
@@ -111,6 +112,28 @@ def test_what_cannot_be_is_refused_in_qemus_words(numa, text):
     with pytest.raises(OptionError) as error:
         config(*numa)
     assert str(error.value) == text
+
+
+BACKENDS = ["-m", "256M", "-object", "memory-backend-ram,id=a,size=64M", "-object", "memory-backend-ram,id=b,size=192M"]
+
+
+@pytest.mark.parametrize("options", [
+    "-smp 2,sockets=2,cores=2,maxcpus=4 -numa node,memdev=a -numa node,memdev=b",
+    "-smp 2,sockets=1,cores=4,maxcpus=4 -numa node,memdev=a,cpus=0,cpus=2 -numa node,memdev=b,cpus=1,cpus=3",
+    "-smp 1,sockets=3,maxcpus=3 -numa node,memdev=a -numa node,memdev=b -numa cpu,node-id=1,socket-id=2",
+    "-smp 4,sockets=2,dies=2,cores=1,maxcpus=4 -numa node,memdev=a -numa node,memdev=b,nodeid=1 "
+    "-numa cpu,node-id=1,die-id=0 -numa cpu,node-id=0,die-id=1 -numa dist,src=0,dst=1,val=30",
+    "-smp 3,sockets=3,maxcpus=3 -numa node,memdev=a -numa node -numa node,memdev=b",
+])  # fmt: skip
+def test_monitors_show_what_qemus_show(options, tmp_path):
+    if QEMU is None:
+        pytest.skip("needs qemu-system-x86_64")
+    mine, theirs = Ours([*BACKENDS, *options.split()]), Qemu([*BACKENDS, *options.split()], tmp_path)
+    for show in (lambda peer: peer.query("query-hotpluggable-cpus"), lambda peer: peer.hmp("info numa"),
+                 lambda peer: [cpu["props"] for cpu in peer.query("query-cpus-fast")]):  # fmt: skip
+        assert show(mine) == show(theirs)
+    mine.close()
+    theirs.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from emu.cpu_models import ENGINE_FEATURES, CpuConfig, Global, model_help, model
 from emu.cpu_models.cpu import MODEL_CLASSES, definition_info
 from emu.cpu_models.features import BIT_OF
 from emu.qom import ObjectError
+from machines.topology import Topology
 
 
 def make(option, user_globals=(), offered=ENGINE_FEATURES, warn=lambda message: None, **properties):
@@ -135,6 +136,20 @@ def test_definitions_list_what_the_engine_lacks():
     assert definition_info("host")["unavailable-features"] == ["kvm"]
     assert definition_info("base") == {"name": "base", "typename": "base-x86_64-cpu", "unavailable-features": [],
                                        "static": True, "migration-safe": True, "deprecated": False}  # fmt: skip
+
+
+def test_an_apic_id_beyond_xapics_needs_x2apic():
+    with pytest.raises(ObjectError, match="^APIC ID 255 requires x2APIC feature in CPU$"):
+        make("qemu64", apic_id=255)
+    assert make("qemu64,+x2apic", apic_id=255).apic_id == 255 and make("qemu64", apic_id=254).apic_id == 254
+
+
+def test_machines_with_such_ids_have_x2apic_in_all_models_unless_told_otherwise():
+    for option, expected in (("qemu64", True), ("Nehalem", True), ("qemu64,-x2apic", False)):
+        config = CpuConfig(parse_cpu_option(option), topology=Topology(sockets=256))
+        cpu = config.create()
+        cpu.expand()
+        assert cpu.get_property("x2apic") is expected
 
 
 def test_an_alias_says_what_it_stands_for():

@@ -107,7 +107,7 @@ def test_intel_cache_leaf_counts_cores_and_sharing_ids():
 
 
 def test_x2apic_id_is_whole_where_the_initial_id_has_eight_bits():
-    cpu = make_cpu("qemu64", Topology(sockets=512), **{"apic-id": 0x123})
+    cpu = make_cpu("qemu64", Topology(sockets=512), TCG_FEATURES | {"x2apic"}, **{"apic-id": 0x123})
     assert cpu.cpuid(1)[1] >> 24 == 0x23
     assert cpu.cpuid(0xB)[3] == 0x123
 
