@@ -12,6 +12,7 @@ from collections.abc import Callable
 from emu.snapshot import Stateful
 
 NS_PER_SECOND = 1_000_000_000
+SMALLEST_ROOM = 256  # entries in a clock's queue before it is tidied
 
 
 class Timer(Stateful):
@@ -61,6 +62,7 @@ class Clock(Stateful):
         self.on_earlier: Callable[[int], None] | None = None
         """Told the new deadline when an armed timer becomes the earliest: the running vCPU's budget may be too long."""
         self._queue: list[tuple[int, int, int, Timer]] = []
+        self._room = SMALLEST_ROOM
         self._timers = 0
         self._inserts = 0
 
@@ -105,10 +107,19 @@ class Clock(Stateful):
 
     def _insert(self, ns: int, order: int, timer: Timer) -> None:
         earliest = self.deadline if self.on_earlier else None
+        if len(self._queue) >= self._room:
+            self._tidy()
         self._inserts += 1
         heapq.heappush(self._queue, (ns, order, self._inserts, timer))
         if self.on_earlier and (earliest is None or ns < earliest):
             self.on_earlier(ns)
+
+    def _tidy(self) -> None:
+        """Drop what timers left in the queue when they were armed anew: a guest may do so a million times a second."""
+        current = {entry[3]: entry for entry in self._queue if entry[3].deadline == entry[0]}
+        self._queue[:] = current.values()
+        heapq.heapify(self._queue)
+        self._room = max(SMALLEST_ROOM, 2 * len(self._queue))
 
 
 class ManualClock(Clock):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu import log
-from emu.clock import Clock, ManualClock
+from emu.clock import SMALLEST_ROOM, Clock, ManualClock
 from emu.irq import Irq, WiredOr, fan_out
 
 
@@ -42,6 +42,18 @@ def test_cancelled_and_rearmed_timers_do_not_fire_at_their_old_time():
     clock.advance(20)
     assert ran == [9]
     assert moved.deadline is None
+
+
+def test_a_timer_that_is_armed_again_and_again_leaves_nothing_behind():
+    clock = ManualClock()
+    fired: list[str] = []
+    far = clock.call_at(1, lambda: fired.append("far"))
+    clock.call_at(50, lambda: fired.append("near"))
+    for number in range(10_000):
+        far.rearm(1_000_000 - number % 2)
+    assert len(clock._queue) <= SMALLEST_ROOM
+    clock.advance(2_000_000)
+    assert fired == ["near", "far"]
 
 
 def test_deadline_is_the_earliest_armed_timer():
