@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 
+from ..packed import layout
+from ..tables import Header
 from .asl_resources import resource_template
 from .errors import AmlError
 from .names import short
 from .objects import AccessType, LockRule, RegionSpace, UpdateRule
+from .opcodes import ObjectType
 from .parser import ARGUMENT_COUNT, FieldEntry, Term, parse
-from .values import ObjectType
 
 INDENT = "    "
 BYTES_A_LINE = 8
@@ -48,10 +50,18 @@ EISA_NAMES = ("_HID", "_CID")
 def asl(table: bytes) -> str:
     """The source of a definition block.  Raises AmlError if it cannot be read."""
     parsed = parse(table)
-    oem, model = (table[a:b].decode("latin-1").rstrip("\0") for a, b in ((10, 16), (16, 24)))
-    revision = int.from_bytes(table[24:28], "little")
+    oem, model = (_header_field(table, name).decode("latin-1").rstrip("\0") for name in ("oem_id", "oem_table_id"))
+    revision = int.from_bytes(_header_field(table, "oem_revision"), "little")
     head = f'DefinitionBlock ("", "{parsed.signature}", {parsed.revision}, "{oem}", "{model}", 0x{revision:08X})'
-    return head + _block(parsed.terms) + "\n"
+    try:
+        return head + _block(parsed.terms) + "\n"
+    except RecursionError:
+        raise AmlError(f"the terms of {parsed.signature} nest too deeply to be printed") from None
+
+
+def _header_field(table: bytes, name: str) -> bytes:
+    start = Header.offset_of(name)
+    return table[start : start + dict(layout(Header))[name]]
 
 
 # ---------------------------------------------------------------- statements

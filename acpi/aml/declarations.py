@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .dispatch import Compute, Steps, computes, data, does, integer, runs
 from .errors import AmlError
 from .names import absolute
-from .objects import AccessType
+from .objects import AccessType, Serialize
+from .opcodes import ObjectType
 from .parser import ARGUMENT_COUNT, FieldEntry, Term
 from .references import Unresolved, resolve
 from .values import (
@@ -24,7 +25,6 @@ from .values import (
     Method,
     Mutex,
     Node,
-    ObjectType,
     Package,
     Region,
 )
@@ -32,7 +32,7 @@ from .values import (
 if TYPE_CHECKING:
     from .evaluator import Evaluator
 
-SERIALIZED = 1 << 3
+MOST_ELEMENTS = 1 << 24  # bytes of a buffer, elements of a package
 ACCESS_BYTES = {
     AccessType.AnyAcc: 1,
     AccessType.ByteAcc: 1,
@@ -90,15 +90,22 @@ def _string(term: Term) -> Compute:
     return lambda ev, frame: term.args[0]
 
 
+def _count(ev: Evaluator, term: Term, frame: Frame) -> Steps:
+    count = yield from integer(ev, term.args[0], frame)
+    if count > MOST_ELEMENTS:
+        raise AmlError(f"{term.op.name} of {count:#x} elements: more than {MOST_ELEMENTS:#x} are surely a mistake")
+    return count
+
+
 @runs("Buffer")
 def _buffer(ev: Evaluator, term: Term, frame: Frame) -> Steps:
-    size = yield from integer(ev, term.args[0], frame)
+    size = yield from _count(ev, term, frame)
     return bytearray(term.body.ljust(size, b"\0"))
 
 
 @runs("Package", "VarPackage")
 def _package(ev: Evaluator, term: Term, frame: Frame) -> Steps:
-    count = term.args[0] if term.op.name == "Package" else (yield from integer(ev, term.args[0], frame))
+    count = term.args[0] if term.op.name == "Package" else (yield from _count(ev, term, frame))
     elements = Package()
     for each in term.body[:count]:
         if each.op.name != "NameString":
@@ -154,7 +161,7 @@ def _inside(ev: Evaluator, term: Term, node: Node, frame: Frame) -> Steps:
 @does("Method")
 def _method(ev: Evaluator, term: Term, frame: Frame) -> None:
     name, flags = term.args
-    lock = Mutex() if flags & SERIALIZED else None
+    lock = Mutex() if flags & Serialize.Serialized else None
     declare(ev, name, Method(term, flags & ARGUMENT_COUNT, lock), frame)
 
 

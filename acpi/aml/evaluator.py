@@ -23,12 +23,25 @@ from .namespace import Namespace
 from .objects import MAX_METHOD_ARGUMENTS, RegionSpace
 from .operators import COMPARE  # noqa: F401 (that module fills HANDLERS)
 from .opcodes import BY_NAME
-from .parser import Declarations, ParsedTable, Term, parse
+from .parser import Declarations, Term, parse
 from .references import Unresolved, dereference, resolve
 from .regions import read_buffer_field, read_field
 from .statements import Left, Returned, acquire, release
 from .steps import DebugOutput, Notification, Slept, Statement, Step, Waiting
-from .values import BufferField, Container, FieldUnit, Frame, Lazy, Method, Mutex, Node, NodeReference, Package, Reference, copied
+from .values import (
+    BufferField,
+    Container,
+    FieldUnit,
+    Frame,
+    Lazy,
+    Method,
+    Mutex,
+    Node,
+    NodeReference,
+    Package,
+    Reference,
+    copied,
+)
 
 MAX_DEPTH = 100
 STA_PRESENT = 1
@@ -99,10 +112,10 @@ class Evaluator:
         self.notifications: list[Notification] = []
         self.debug: list[Any] = []
         self.time_ns = 0
-        self._known = Declarations()
+        self._known: Declarations | None = None
         self._predefine()
-        for number, table in enumerate(tables):
-            self.load(table, first=number == 0)
+        for table in tables:
+            self.load(table)
 
     def _predefine(self) -> None:
         """Objects that the operating system makes, section 5.7."""
@@ -111,12 +124,12 @@ class Evaluator:
         self.namespace.add(("_REV",), 2)
         self.namespace.add(("_OSI",), lambda name: self.convert.mask if name in self.interfaces else 0)
 
-    def load(self, table: bytes, *, first: bool = False) -> None:
+    def load(self, table: bytes) -> None:
         """Add a table; the first one says how wide integers are.  Raises AmlError."""
-        parsed: ParsedTable = parse(table) if first else parse(table, self._known)
-        self._known = Declarations(parsed.declarations.arities)
-        if first:
+        parsed = parse(table, self._known)
+        if self._known is None:
             self.convert = Conversions(parsed.integer_bits)
+        self._known = parsed.declarations.copy()
         Run(lambda run: self.body(parsed.terms, Frame(run))).finish()
 
     # ------------------------------------------------------------ the caller's side
@@ -155,7 +168,7 @@ class Evaluator:
 
     @property
     def held(self) -> list[str]:
-        """Paths of the mutexes that somebody holds."""
+        """Paths of the mutexes that somebody holds; one that a method forgot to release stays held."""
         return [str(node) for node in self.namespace if isinstance(node.object, Mutex) and node.object.depth]
 
     def initialize(self) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from .errors import AmlError
 from .names import Path, absolute, candidates, short, shown
-from .values import Container, Node, ObjectType
+from .opcodes import ObjectType
+from .values import Container, Node
 
 PREDEFINED = ("_GPE", "_PR_", "_SB_", "_SI_", "_TZ_")
 

@@ -16,6 +16,7 @@ Not here: Load's and Unload's effects; the obsolete opcodes of ACPI 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 EXTENDED = 0x5B
 
@@ -153,6 +154,27 @@ class Opcode:
 def _rows() -> list[Opcode]:
     split = [line.split() for line in TABLE.strip().splitlines()]
     return [Opcode(int(c, 16), name, tuple(k for k in kinds if k != "{"), "{" in kinds) for c, name, *kinds in split]
+
+
+class ObjectType(IntEnum):
+    """What the ObjectType operator returns, table 19.33."""
+
+    UNINITIALIZED = 0
+    INTEGER = 1
+    STRING = 2
+    BUFFER = 3
+    PACKAGE = 4
+    FIELD_UNIT = 5
+    DEVICE = 6
+    EVENT = 7
+    METHOD = 8
+    MUTEX = 9
+    OPERATION_REGION = 10
+    POWER_RESOURCE = 11
+    PROCESSOR = 12
+    THERMAL_ZONE = 13
+    BUFFER_FIELD = 14
+    DEBUG = 16
 
 
 BY_NAME = {row.name: row for row in _rows()}

@@ -13,24 +13,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Union
 
-from .encoding import NAME_SEGMENT_LENGTH
+from ..tables import HEADER_LENGTH, Header
+from .encoding import DUAL_NAME_PREFIX, MULTI_NAME_PREFIX, NAME_SEGMENT_LENGTH, NULL_NAME
 from .errors import AmlError, UnknownOpcode
 from .names import Path, absolute, candidates, shown
-from .opcodes import BY_CODE, BY_NAME, CALL, EXTENDED, NAME, Opcode
+from .opcodes import BY_CODE, CALL, EXTENDED, NAME, ObjectType, Opcode
 
-HEADER_LENGTH = 36
-REVISION_AT = 8
+REVISION_AT = Header.offset_of("revision")
 ARGUMENT_COUNT = 7  # bits of a method's flags
-NAME_STARTS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_\\^\x2e\x2f")
-DUAL_NAME, MULTI_NAME = 0x2E, 0x2F
+NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
+NAME_STARTS = NAME_CHARACTERS - frozenset(b"0123456789") | frozenset(b"\\^" + DUAL_NAME_PREFIX + MULTI_NAME_PREFIX)
+DUAL_NAME, MULTI_NAME = DUAL_NAME_PREFIX[0], MULTI_NAME_PREFIX[0]
 NUL = 0
 WIDTHS = {"byte": 1, "word": 2, "dword": 4, "qword": 8}
-# places of SuperName and Target whose opcodes are no names
-NO_TARGET = 0x00
-METHOD_TYPE = 8  # as ObjectType says it, in External
 NO_METHOD = -1
-
-# field lists
+DECLARING = {
+    "Name", "Mutex", "Event", "OperationRegion", "DataTableRegion", "Device", "Processor", "PowerResource", "ThermalZone",
+    "CreateBitField", "CreateByteField", "CreateWordField", "CreateDWordField", "CreateQWordField", "CreateField",
+}  # fmt: skip
+# what a field list is made of besides names
 RESERVED_FIELD, ACCESS_FIELD, CONNECT_FIELD, EXTENDED_ACCESS_FIELD = range(4)
 
 Operand = Union["Term", int, str, None]  # noqa: UP007 (recursive)
@@ -78,9 +79,14 @@ class Term:
 class Declarations:
     """Which paths are known, and how many arguments the methods among them take; NO_METHOD for what is none."""
 
-    def __init__(self, arities: dict[Path, int] | None = None) -> None:
-        self.arities: dict[Path, int] = {("_OSI",): 1} | (arities or {})
+    def __init__(self) -> None:
+        self.arities: dict[Path, int] = {("_OSI",): 1}
         self.aliases: dict[Path, tuple[str, Path]] = {}
+
+    def copy(self) -> Declarations:
+        other = Declarations()
+        other.arities, other.aliases = dict(self.arities), dict(self.aliases)
+        return other
 
     def declare(self, path: Path, arity: int = NO_METHOD) -> None:
         self.arities[path] = arity
@@ -89,10 +95,16 @@ class Declarations:
         """Arguments that a use of `name` in `scope` takes; None if it is unknown."""
         for path in candidates(name, scope):
             if path in self.aliases:
-                return self.arity(*self.aliases.pop(path))
+                return self._arity_of_alias(path)
             if path in self.arities:
                 return self.arities[path]
         return None
+
+    def _arity_of_alias(self, path: Path) -> int | None:
+        source = self.aliases.pop(path)  # an alias of itself finds nothing
+        arity = self.arity(*source)
+        self.aliases[path] = source
+        return arity
 
 
 @dataclass(frozen=True)
@@ -276,7 +288,7 @@ class Parser:
 
     def super_name(self, kind: str) -> Term | None:
         at = self.at
-        if kind == "target" and self.data[at : at + 1] == b"\0":
+        if kind == "target" and self.data[at : at + 1] == NULL_NAME:
             self.at += 1
             return None
         if at < self.end and self.data[at] in NAME_STARTS:
@@ -357,27 +369,14 @@ class Parser:
     def declare(self, op: Opcode, args: tuple[Any, ...]) -> None:
         if op.name == "External":
             path = absolute(args[0], self.scope)
-            self.known.arities.setdefault(path, args[2] if args[1] == METHOD_TYPE else NO_METHOD)
+            self.known.arities.setdefault(path, args[2] if args[1] == ObjectType.METHOD else NO_METHOD)
         elif op.name == "Method":
             self.known.declare(absolute(args[0], self.scope), args[1] & ARGUMENT_COUNT)
         elif op.name == "Alias":
             self.known.aliases[absolute(args[1], self.scope)] = (args[0], self.scope)
         elif op.name in DECLARING:
-            name = args[op.operands.index("name") if op.name.startswith("Create") else 0]
-            self.known.declare(absolute(name, self.scope))
-
-
-DECLARING = frozenset(
-    name
-    for name in BY_NAME
-    if name.startswith("Create")
-    or name
-    in ("Name", "Mutex", "Event", "OperationRegion", "DataTableRegion", "Device", "Processor", "PowerResource", "ThermalZone")
-)  # fmt: skip
+            self.known.declare(absolute(args[op.operands.index("name")], self.scope))
 
 
 def _valid(raw: bytes) -> bool:
     return all(c in NAME_CHARACTERS and (n % NAME_SEGMENT_LENGTH or c in NAME_STARTS) for n, c in enumerate(raw))
-
-
-NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .dispatch import Compute, Steps, computes, data, raw, runs
 from .errors import AmlError
 from .names import Path, short
+from .opcodes import ObjectType
 from .parser import Term
 from .regions import write_buffer_field, write_field
 from .values import (
@@ -18,7 +19,6 @@ from .values import (
     Frame,
     Node,
     NodeReference,
-    ObjectType,
     Package,
     Reference,
     SlotReference,

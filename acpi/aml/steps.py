@@ -1,7 +1,7 @@
 """What a run of AML does, one object a step; `str(step)` is a line of its trace.
 
-    [\\_SB.CPUS.CSCN] CSEL = Local0
-    [\\_SB.CPUS.CSCN] CSEL <- 3   (io 0xaf00 dword write 3)
+[\\_SB.CPUS.CSCN] CSEL = Local0
+[\\_SB.CPUS.CSCN] CSEL <- 3   (io 0xaf00 dword write 3)
 """
 
 from __future__ import annotations

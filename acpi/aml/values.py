@@ -6,32 +6,11 @@ Integers are `int`, strings `str`, buffers `bytearray`; the rest has a class her
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from .names import Path, shown
+from .opcodes import ObjectType
 from .parser import Term
-
-
-class ObjectType(IntEnum):
-    """What the ObjectType operator returns, table 19.33."""
-
-    UNINITIALIZED = 0
-    INTEGER = 1
-    STRING = 2
-    BUFFER = 3
-    PACKAGE = 4
-    FIELD_UNIT = 5
-    DEVICE = 6
-    EVENT = 7
-    METHOD = 8
-    MUTEX = 9
-    OPERATION_REGION = 10
-    POWER_RESOURCE = 11
-    PROCESSOR = 12
-    THERMAL_ZONE = 13
-    BUFFER_FIELD = 14
-    DEBUG = 16
 
 
 class Package(list[Any]):

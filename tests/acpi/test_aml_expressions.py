@@ -152,6 +152,11 @@ def test_size_of_counts_characters_bytes_and_elements():
     assert [ev.run(f"\\SIZ{n}") for n in range(3)] == [3, 5, 7]
 
 
+def test_a_buffer_of_gigabytes_is_refused():
+    with pytest.raises(AmlError, match="Buffer of 0xffffffff elements"):
+        run(Return(VarBuffer(0xFFFFFFFF)))
+
+
 def test_a_field_of_a_buffer_reads_and_writes_it():
     made = [Store(Buffer(b"\0\x11\x22\x33"), Local0), CreateWordField(Local0, 1, "WORD")]
     assert run(made, Return(Ref("WORD"))) == 0x2211
@@ -179,7 +184,9 @@ def test_a_package_may_count_more_than_255():
 
 
 def test_names_in_a_package_are_their_data_or_their_objects():
-    ev = load(Name("PACK", Package(Ref("VALU"), Ref("METH"), Ref("GONE"))), Name("VALU", 7), Method("METH", 0, NotSerialized))
+    ev = load(
+        Name("PACK", Package(Ref("VALU"), Ref("METH"), Ref("GONE"))), Name("VALU", 7), Method("METH", 0, NotSerialized)
+    )
     assert ev.run("\\PACK") == [7, "\\METH", "GONE"]
 
 
@@ -233,7 +240,11 @@ def test_an_argument_by_reference_is_written_through():
 
 
 def test_an_argument_by_value_stays_inside():
-    ev = load(Name("VALU", 7), Method("SETS", 1, NotSerialized, Store(8, Arg0)), Method("MAIN", 0, NotSerialized, Call("SETS", Ref("VALU"))))
+    ev = load(
+        Name("VALU", 7),
+        Method("SETS", 1, NotSerialized, Store(8, Arg0)),
+        Method("MAIN", 0, NotSerialized, Call("SETS", Ref("VALU"))),
+    )
     ev.run("\\MAIN")
     assert ev.run("\\VALU") == 7
 
@@ -246,7 +257,13 @@ def test_a_conditional_reference_tells_whether_there_is_something():
 
 
 def test_object_type_names_kinds_by_number():
-    ev = load(Name("STRI", "a"), [Method(f"TYP{n}", 0, NotSerialized, Return(ObjectType(name))) for n, name in enumerate(("STRI", "TYP0", "\\_SB"))])
+    ev = load(
+        Name("STRI", "a"),
+        [
+            Method(f"TYP{n}", 0, NotSerialized, Return(ObjectType(name)))
+            for n, name in enumerate(("STRI", "TYP0", "\\_SB"))
+        ],
+    )
     assert [ev.run(f"\\TYP{n}") for n in range(3)] == [2, 8, 0]
 
 
