@@ -24,7 +24,7 @@ def test_demo_shows_the_handshake_of_a_plug_and_an_unplug():
     status, text = run()
     assert status == 0
     order = ["ready", "device_add", "CPU 1: enabled, insert pending", "CPU 1: insert event done", hotplug.online_line(1).strip(),
-             "slot 1: device check, success", "device_del", "CPU 1: remove event done", "DEVICE_DELETED", "eject CPU 1",
+             "slot 1: device check, success", "device_del", "CPU 1: remove event done", "eject CPU 1", "DEVICE_DELETED",
              "cpu 1 ejected", "The guest confirmed"]  # fmt: skip
     places = [text.find(words) for words in order]
     assert -1 not in places and places == sorted(places)
