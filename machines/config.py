@@ -35,7 +35,8 @@ MEMORY_LIMIT = 1 << 40  # bytes that CPUs with 40 physical address bits can name
 @dataclass
 class PcConfig:
     """Sizes in bytes; `cpu` is a model with features as in -cpu, `numa` as in -numa; `rtc` the date at power-on.  Kernel and initrd are files,
-    or their contents; `fw_cfg` has more files for firmware, by name.  `backend` names who runs guest code (jit/backends.py)."""
+    or their contents; `fw_cfg` has more files for firmware, by name, `smbios` texts for its tables, by type
+    and field.  `backend` names who runs guest code (jit/backends.py)."""
 
     memory: int = 128 << 20
     smp: SmpConfig = field(default_factory=lambda: SmpConfig.parse("1"))
@@ -46,6 +47,7 @@ class PcConfig:
     append: str = ""
     bios: Path | None = None
     fw_cfg: Mapping[str, bytes | str | Path] = field(default_factory=dict)
+    smbios: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     serial: Sequence[Chardev] = ()
     devices: Sequence[DeviceOption] = ()
     objects: Sequence[ObjectOption] = ()
@@ -91,7 +93,7 @@ def from_options(options: Options, serials: Sequence[Chardev], rules: SmpRules) 
     if not options.kernel and not bios and not from_elsewhere:
         raise OptionError("nothing to boot: name a kernel with -kernel, or firmware with -bios (disks are not supported yet)")
     return PcConfig(
-        bios=find_image(bios) if bios else None, fw_cfg=options.fw_cfg,
+        bios=find_image(bios) if bios else None, fw_cfg=options.fw_cfg, smbios=options.smbios,
         memory=_memory(options), memory_backend=options.machine_properties.get("memory-backend", ""),
         smp=parse_smp(options.smp, rules, options.warn), cpu=options.cpu or DEFAULT_CPU,
         globals=options.globals, kernel=_readable(options.kernel), initrd=_readable(options.initrd), append=options.append,

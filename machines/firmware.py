@@ -1,7 +1,7 @@
 """A PC that starts its firmware: the ROM image, and what firmware reads through fw_cfg (QEMU's documented keys and files).
 
 ACPI tables are built when the firmware first selects them after a reset, so that they show the chipset as it was programmed and
-the CPUs that are there.  Not here: boot orders and boot menus, SMBIOS tables.
+the CPUs that are there.  Not here: boot orders and boot menus.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from acpi.build import LOADER_FILE, RSDP_FILE, TABLES_FILE, fw_cfg_files
 from emu.cli.options import OptionError
 from emu.devices import fw_cfg as keys
 from emu.snapshot import Stateful
+from machines import smbios
 from machines.boot.image import RAM as E820_RAM
 from machines.guests import linuxboot
 from machines.memory import FOUR_GIB, ROM_ROOM
@@ -67,20 +68,23 @@ class FirmwareTables(Stateful):
 
     saved = ("stale",)
 
-    def __init__(self, fw_cfg: FwCfg, memory: GuestMemory, platform: Callable[[], Platform], apic_id_limit: int):
+    def __init__(self, fw_cfg: FwCfg, memory: GuestMemory, platform: Callable[[], Platform], apic_id_limit: int,
+                 board: smbios.Board):  # fmt: skip
         self.fw_cfg, self.platform = fw_cfg, platform
         self.stale = True
         fw_cfg.add_int(keys.RAM_SIZE, memory.size, 8)
         fw_cfg.add_int(keys.NOGRAPHIC, 1, 2)
         fw_cfg.add_int(keys.MAX_CPUS, apic_id_limit, 2)
         fw_cfg.add_int(keys.BOOT_MENU, 0, 2)
-        fw_cfg.add(keys.UUID, bytes(16))
+        fw_cfg.add(keys.UUID, board.uuid.bytes)
         fw_cfg.add(keys.NUMA, bytes(8 * (1 + apic_id_limit)))
         fw_cfg.add_int(keys.IRQ0_OVERRIDE, 1, 4)
         fw_cfg.add(keys.HPET_CONFIG, b"\x01" + HPET_ENTRY.pack(HPET_BLOCK_ID, HPET_ADDRESS, HPET_MINIMUM_TICK, 0))
         self.count_cpus(0)
         fw_cfg.add_file(E820_FILE, _ram_map(memory))
         fw_cfg.add_file(FAIL_WAIT_FILE, FOREVER)
+        for name, data in smbios.files(board).items():
+            fw_cfg.add_file(name, data)
         for name, data in fw_cfg_files(platform()).files().items():
             fw_cfg.add_file(name, data, on_select=self._build)
 

@@ -103,7 +103,8 @@ class X86Pc(PcBoot, MonitorApi):
         place_parts(self)
         self.read_kernel()
         if rom:
-            self.tables = FirmwareTables(self.fw_cfg.core, self.memory, self.platform, self.topology.apic_id_limit)
+            self.tables = FirmwareTables(self.fw_cfg.core, self.memory, self.platform, self.topology.apic_id_limit,
+                                         self.board())  # fmt: skip
             self.tables.count_cpus(len(self.vcpus))
             if self.config.nodes:
                 self.fw_cfg.core.add(NUMA, self.config.nodes.firmware_item(self.topology))

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar
+from uuid import UUID
 
 from acpi.build import lay_out
 from acpi.platform import ChipsetInfo, MemoryRange, Platform
 from acpi.platform import PossibleCpu as AcpiCpu
+from emu.cli.machines import find_machine
 from emu.cli.options import OptionError
 from machines import boot
 from machines.boot import linux16
@@ -16,6 +18,8 @@ from machines.boot.image import ACPI_DATA, E820, MIB, RESERVED, BootImage
 from machines.boot.image import RAM as E820_RAM
 from machines.memory import FOUR_GIB, GuestMemory
 from machines.pc_cpus import PcCpus
+from machines.smbios import Board
+from machines.topology import SmpRules
 
 EBDA, VGA_HOLE, BIOS_AREA = 0x9_FC00, 0xA_0000, 0xF_0000
 ACPI_TABLES_ROOM = 256 << 10  # at the end of low RAM
@@ -27,6 +31,7 @@ class PcBoot(PcCpus):
     """The part of a PC that starts kernels."""
 
     chipset: ClassVar[ChipsetInfo]
+    smp_rules: ClassVar[SmpRules]
     memory: GuestMemory
     image: BootImage | None = None
     kernel_parts: linux16.KernelParts | None = None
@@ -64,13 +69,24 @@ class PcBoot(PcCpus):
 
     def platform(self) -> Platform:
         """The machine as ACPI tables describe it, now."""
-        ranges = [(0, self.memory.low), *([(FOUR_GIB, self.memory.high)] if self.memory.high else [])]
         nodes = self.config.nodes
-        memory = nodes.split(ranges) if nodes else [MemoryRange(*each) for each in ranges]
+        memory = nodes.split(self._ram()) if nodes else [MemoryRange(*each) for each in self._ram()]
         cpus = [AcpiCpu(slot.index, slot.apic_id, present=slot.present, hotpluggable=slot.index != BOOT_CPU, node=slot.place.node_id)
                 for slot in self.slots]  # fmt: skip
         return Platform(self.chipset, cpus, memory, numa_nodes=len(nodes.nodes) if nodes else 0,
                         numa_distances=nodes.distances if nodes else (), smm=self.has_smm)  # fmt: skip
+
+    def _ram(self) -> list[tuple[int, int]]:
+        """(address, bytes) of what is below the PCI hole and what is above."""
+        return [(0, self.memory.low), *([(FOUR_GIB, self.memory.high)] if self.memory.high else [])]
+
+    def board(self) -> Board:
+        """The machine as SMBIOS describes it."""
+        name, topology = self.smp_rules.machine, self.topology
+        signature, _, _, features = self.vcpus[BOOT_CPU].model.cpuid(1)
+        return Board(find_machine(name).description, name, UUID(self.config.identity.uuid), topology.sockets,
+                     topology.dies * topology.cores, topology.threads, signature, features,
+                     [MemoryRange(*each) for each in self._ram()], self.config.smbios)  # fmt: skip
 
     def memory_map(self) -> list[E820]:
         """What a BIOS would report."""

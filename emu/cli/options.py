@@ -68,6 +68,7 @@ class Options:
     initrd: str | None = None
     append: str = ""
     bios: str | None = None
+    smbios: dict[int, dict[str, str]] = field(default_factory=dict)  # type of structure: field: text
     fw_cfg: dict[str, bytes | Path] = field(default_factory=dict)  # name: contents, or the file that has them
     serial: list[str] = field(default_factory=list)
     debugcon: str | None = None

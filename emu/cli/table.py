@@ -7,13 +7,13 @@ Errors carry no option: parser.py puts it in front.  Values are checked here as 
 from __future__ import annotations
 
 import re
-import uuid as uuid_module
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from emu.cli import smbios
 from emu.cli.machines import default_machine, find_machine
 from emu.cli.options import (
     DEFAULT_MEMORY, DeviceOption, EarlyExit, MonitorOption, OptionError, Options, json_or_key_values, key_values, memory_size,
@@ -195,6 +195,12 @@ def _fw_cfg(options: Options, value: str) -> None:
     options.fw_cfg[name] = Path(given["file"]) if "file" in given else given["string"].encode()
 
 
+@option("smbios", "type=0|1|2|3,field=text[,...]", "what the SMBIOS tables say of BIOS, system, board and chassis")
+def _smbios(options: Options, value: str) -> None:
+    number, texts = smbios.choice(value)
+    options.smbios.setdefault(number, {}).update(texts)
+
+
 @option("d", "item1[,...]", "log these items (guest_errors, unimp, int, cpu_reset, in_asm, ...)")
 def _log(options: Options, value: str) -> None:
     if value in ("help", "?"):
@@ -316,9 +322,7 @@ def _name(options: Options, value: str) -> None:
 
 @option("uuid", "uuid", "identity of the virtual machine")
 def _uuid(options: Options, value: str) -> None:
-    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
-        raise OptionError("failed to parse UUID string: wrong format")
-    options.uuid = str(uuid_module.UUID(value))
+    options.uuid = smbios.parse_uuid(value)
 
 
 # Options whose only supported meaning is what happens anyway.

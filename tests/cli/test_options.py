@@ -114,6 +114,11 @@ def test_a_file_for_fw_cfg_outside_of_opt_is_taken_with_a_warning(capsys):
     assert 'externally provided fw_cfg item names should be prefixed with "opt/"' in capsys.readouterr().err
 
 
+def test_smbios_texts_add_up_by_type():
+    options = parse(["-smbios", "type=1,serial=a,,b", "-smbios", "type=1,family=f", "-smbios", "type=0,release=1.16"])
+    assert options.smbios == {1: {"serial": "a,b", "family": "f"}, 0: {"release": "1.16"}}
+
+
 def test_doubled_comma_is_a_comma():
     assert parse(["-name", "a,,b"]).name == "a,b"
 
@@ -139,6 +144,10 @@ def test_doubled_comma_is_a_comma():
     (["disk.img"], "disk.img: not an option; disk images are not supported"),
     (["-drive", "file=x"], "-drive file=x: disks are not supported"),
     (["-s"], "-s: the gdb server is not supported"),
+    (["-smbios", "type=4,serial=1"], "-smbios type=4,serial=1: expected type=0 (BIOS), 1 (system), 2 (board) or 3 (chassis) and fields of it"),
+    (["-smbios", "type=3,uuid=1"], "-smbios type=3,uuid=1: Invalid parameter 'uuid'; type 3 has manufacturer, version, serial, asset, sku"),
+    (["-smbios", "type=1,uuid=1"], "-smbios type=1,uuid=1: failed to parse UUID string: wrong format"),
+    (["-smbios", "type=0,release=x"], "-smbios type=0,release=x: Invalid release: expected two numbers up to 255, such as 1.16"),
     (["-fw_cfg", "opt/x"], "-fw_cfg opt/x: invalid argument(s): expected name=NAME and either file=PATH or string=TEXT"),
     (["-fw_cfg", "opt/x,string=a,file=b"],
      "-fw_cfg opt/x,string=a,file=b: invalid argument(s): expected name=NAME and either file=PATH or string=TEXT"),

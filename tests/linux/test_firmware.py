@@ -73,6 +73,13 @@ def test_linux_boots_through_seabios(from_firmware, machine: type[X86Pc], smp: s
     assert shell.run("nproc") == smp[0]
 
 
+def test_linux_reads_the_smbios_tables(from_firmware) -> None:
+    _, shell = from_firmware(machine=Q35, smbios={1: {"serial": "S-1"}})
+    names = "sys_vendor product_name product_version product_serial bios_vendor"
+    assert shell.run(f"cd /sys/class/dmi/id; cat {names}; cd").splitlines() == [
+        "QEMU", "Standard PC (Q35 + ICH9, 2009)", "pc-q35-7.2", "S-1", "SeaBIOS"]  # fmt: skip
+
+
 @pytest.mark.parametrize("machine", [Pc, Q35])
 def test_seabios_installs_its_smi_handler_and_acpi_is_off_until_linux_enables_it(from_firmware, machine: type[X86Pc]) -> None:
     vm, shell = from_firmware(machine=machine, smm=True, smp="2,maxcpus=4")
