@@ -19,6 +19,7 @@ from .errors import AmlError, UnknownOpcode
 from .names import Path, absolute, candidates, shown
 from .opcodes import BY_CODE, CALL, EXTENDED, NAME, ObjectType, Opcode
 
+AML_SIGNATURES = ("DSDT", "SSDT", "PSDT")
 REVISION_AT = Header.offset_of("revision")
 ARGUMENT_COUNT = 7  # bits of a method's flags
 NAME_CHARACTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
@@ -155,8 +156,8 @@ def check_header(table: bytes) -> tuple[str, int]:
     if len(table) < HEADER_LENGTH:
         raise AmlError(f"a table of {len(table)} bytes: expected at least a header of {HEADER_LENGTH}")
     signature, length = table[:4].decode("latin-1"), int.from_bytes(table[4:8], "little")
-    if signature not in ("DSDT", "SSDT", "PSDT"):
-        raise AmlError(f"table {signature!r} has no AML: expected DSDT, SSDT or PSDT")
+    if signature not in AML_SIGNATURES:
+        raise AmlError(f"table {signature!r} has no AML: expected {', '.join(AML_SIGNATURES)}")
     if not HEADER_LENGTH <= length <= len(table):
         raise AmlError(f"the header of {signature} says {length} bytes, {len(table)} are there")
     return signature, length

@@ -1,16 +1,14 @@
-"""What a failed comparison of two ACPI tables says: AML as ASL, other tables as rows of bytes, only where they differ."""
+"""What a failed comparison of two ACPI tables says: AML as ASL, other tables by their fields, only where they differ."""
 
 from __future__ import annotations
 
 from difflib import SequenceMatcher
 from typing import Any
 
-from acpi.aml.asl import asl
 from acpi.aml.errors import AmlError
+from acpi.table_text import hex_rows, table_text
+from acpi.tables import HEADER_LENGTH
 
-HEADER_LENGTH = 36
-BYTES_A_ROW = 16
-AML_TABLES = (b"DSDT", b"SSDT")
 CONTEXT = 1
 
 
@@ -21,7 +19,7 @@ def explain(op: str, left: Any, right: Any) -> list[str] | None:
     names = [f"{table[:4].decode()} of {len(table)} bytes" for table in (left, right)]
     lines = difference(source(left), source(right))
     if not lines:  # what ASL does not show, such as how a length is encoded
-        lines = difference(rows(left), rows(right))
+        lines = difference(list(hex_rows(left)), list(hex_rows(right)))
     return [" == ".join(names), *lines]
 
 
@@ -61,14 +59,7 @@ def is_table(value: Any) -> bool:
 
 
 def source(table: bytes) -> list[str]:
-    if table[:4] not in AML_TABLES:
-        return rows(table)
     try:
-        return asl(bytes(table)).splitlines()
+        return table_text(bytes(table)).splitlines()
     except AmlError as error:
-        return [f"AML that cannot be read: {error}", *rows(table)]
-
-
-def rows(table: bytes) -> list[str]:
-    parts = (table[at : at + BYTES_A_ROW] for at in range(0, len(table), BYTES_A_ROW))
-    return [f"{n * BYTES_A_ROW:04x}  {part.hex(' ')}" for n, part in enumerate(parts)]
+        return [f"AML that cannot be read: {error}", *hex_rows(table)]

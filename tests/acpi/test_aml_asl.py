@@ -79,7 +79,10 @@ def test_objects_print_as_their_declarations(node, text):
 
 def test_fields_show_offsets_at_whole_bytes_and_gaps_elsewhere():
     region = OperationRegion("REGN", SystemIO, 0, 16)
-    text = source(region, Field("REGN", DWordAcc, Lock, WriteAsZeros, ("AAAA", 3), Reserved(2), ("BB", 3), Offset(4), ("CCCC", 32)))
+    text = source(
+        region,
+        Field("REGN", DWordAcc, Lock, WriteAsZeros, ("AAAA", 3), Reserved(2), ("BB", 3), Offset(4), ("CCCC", 32)),
+    )
     assert text.split("\n")[1:] == [
         "Field (REGN, DWordAcc, Lock, WriteAsZeros)", "{",
         "    AAAA,   3, ", "    ,       2, ", "    BB,     3, ", "    Offset (0x04), ", "    CCCC,   32", "}",
@@ -89,7 +92,11 @@ def test_fields_show_offsets_at_whole_bytes_and_gaps_elsewhere():
 def test_branches_chain():
     body = [If(LEqual(Arg0, 1), Return(1)), Else(If(LEqual(Arg0, 2), Return(2)), Else(Return(3)))]
     lines = [line.strip() for line in source(Method("MAIN", 1, NotSerialized, body)).split("\n")]
-    assert [line for line in lines if line.startswith(("If", "Else"))] == ["If ((Arg0 == One))", "ElseIf ((Arg0 == 0x02))", "Else"]
+    assert [line for line in lines if line.startswith(("If", "Else"))] == [
+        "If ((Arg0 == One))",
+        "ElseIf ((Arg0 == 0x02))",
+        "Else",
+    ]
 
 
 def test_a_headline_is_a_statement_without_what_is_in_its_braces():
@@ -109,7 +116,9 @@ def test_resources_print_as_descriptors():
     assert "0x00FF,             // Range Maximum" in text
 
 
-@pytest.mark.parametrize("data", [b"\x79\x00", b"\x22\x20\x00\x79\x55", b"\x8e\x01\x00\x00\x79\x00", b"\x47\x01\x79\x00"])
+@pytest.mark.parametrize(
+    "data", [b"\x79\x00", b"\x22\x20\x00\x79\x55", b"\x8e\x01\x00\x00\x79\x00", b"\x47\x01\x79\x00"]
+)
 def test_bytes_that_asl_cannot_say_as_resources_stay_bytes(data):
     assert resource_template(data) is None
 

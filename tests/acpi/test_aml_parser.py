@@ -6,7 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acpi.aml import Add, Arg0, Call, Device, If, LEqual, Local0, Method, Name, NotSerialized, Package, Raw, Ref, Return, Scope, Store
+from acpi.aml import (
+    Add,
+    Arg0,
+    Call,
+    Device,
+    If,
+    LEqual,
+    Local0,
+    Method,
+    Name,
+    NotSerialized,
+    Package,
+    Raw,
+    Ref,
+    Return,
+    Scope,
+    Store,
+)
 from acpi.aml.asl import asl
 from acpi.aml.encoding import Node
 from acpi.aml.errors import AmlError, UnknownOpcode
@@ -72,14 +89,18 @@ def test_operands_follow_their_opcode():
 
 
 def test_arguments_go_to_the_method_that_the_scope_sees():
-    inner = Device("DEV1", Method("FUNC", 2, NotSerialized), Method("MAIN", 0, NotSerialized, Call("FUNC", 1, 2), Return(3)))
+    inner = Device(
+        "DEV1", Method("FUNC", 2, NotSerialized), Method("MAIN", 0, NotSerialized, Call("FUNC", 1, 2), Return(3))
+    )
     parsed = parse(table(Method("FUNC", 1, NotSerialized), inner))
     main = parsed.terms[1].body[1]
     assert [term.name for term in main.body] == ["MethodCall", "Return"]
 
 
 def test_a_call_outside_of_methods_may_name_one_that_comes_later():
-    parsed = parse(table(If(LEqual(Call("LATE", 5), 5), Name("VALU", 1)), Method("LATE", 1, NotSerialized, Return(Arg0))))
+    parsed = parse(
+        table(If(LEqual(Call("LATE", 5), 5), Name("VALU", 1)), Method("LATE", 1, NotSerialized, Return(Arg0)))
+    )
     (predicate,) = parsed.terms[0].args
     assert predicate.args[0].name == "MethodCall"
 
@@ -127,7 +148,7 @@ def test_the_scope_of_a_malformed_term_is_named():
     [
         (b"DSDT", "expected at least a header of 36"),
         (table()[:-1] + b"", "the header of DSDT says 36 bytes, 35 are there"),
-        (b"APIC" + table()[4:], "table 'APIC' has no AML: expected DSDT, SSDT or PSDT"),
+        (b"APIC" + table()[4:], "table 'APIC' has no AML: expected DSDT, SSDT, PSDT"),
     ],
 )
 def test_what_is_no_definition_block_is_refused(data, message):

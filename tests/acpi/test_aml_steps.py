@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from acpi.aml import Arg0, Call, Debug, Device, If, LEqual, Method, Name, Notify, NotSerialized, Package, Return, Sleep, Store
+from acpi.aml import (
+    Arg0,
+    Call,
+    Debug,
+    Device,
+    If,
+    LEqual,
+    Method,
+    Name,
+    Notify,
+    NotSerialized,
+    Package,
+    Return,
+    Sleep,
+    Store,
+)
 from acpi.aml.evaluator import Evaluator
 from acpi.aml.steps import Access, Notification, Statement
 from acpi.dsdt import dsdt
@@ -32,7 +47,10 @@ def test_the_field_is_told_apart_from_the_register_around_it(board):
     ospm = board.ospm()
     board.plug(1)
     reads = [step for step in ospm.steps("\\_GPE._E02") if isinstance(step, Access) and step.field == "CINS"]
-    assert [(step.write, step.size, step.value, step.part) for step in reads] == [(False, 1, 0b11, 1), (True, 1, 0b10, 1)]
+    assert [(step.write, step.size, step.value, step.part) for step in reads] == [
+        (False, 1, 0b11, 1),
+        (True, 1, 0b10, 1),
+    ]
 
 
 def test_every_kind_of_step_has_its_line():

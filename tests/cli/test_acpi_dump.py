@@ -17,14 +17,14 @@ def dump(capsys, *arguments: str) -> str:
 
 def test_every_table_is_there_in_order(capsys):
     text = dump(capsys, "-M", "q35")
-    heads = [line.split(",")[0] for line in text.splitlines() if ", revision " in line]
+    heads = [line.split(",")[0] for line in text.splitlines() if line[:1].isupper() and line.endswith("bytes")]
     assert text.startswith('DefinitionBlock ("", "DSDT"')
     assert heads == ["FACP", "APIC", "HPET", "MCFG", "WAET"]
 
 
 def test_only_the_named_tables_are_printed(capsys):
     text = dump(capsys, "apic", "-M", "pc", "-smp", "2,maxcpus=3")
-    assert text.startswith("APIC, revision 1")
+    assert text.startswith("APIC, 136 bytes")
     assert [line.split()[-1] for line in text.splitlines() if "LocalApic:" in line] == [
         "0x00000001", "0x00000001", "0x00000000",
     ]  # fmt: skip
