@@ -73,7 +73,7 @@ class PcCpus(Machine):
         self.plug = CpuPlug(self.tree, self.slots, cpu_config, self.events, on_plug=self._plugged,
                             on_request=self._request_unplug, on_unplug=self._unplugged,
                             modern=lambda: not self.hotplug.legacy, refuse=self.migration.refuse,
-                            when_idle=self._idle_work.append)  # fmt: skip
+                            when_idle=self._when_idle)  # fmt: skip
         for each in config.objects:
             self.plug.objects.add_from_option(each)
 
@@ -167,6 +167,15 @@ class PcCpus(Machine):
 
     def after_slice(self) -> None:
         super().after_slice()
+        self._finish_removals()
+
+    def _when_idle(self, action: Callable[[], None]) -> None:
+        """At the end of the slice; now if nothing runs, as when AML is evaluated on the host."""
+        self._idle_work.append(action)
+        if not self.scheduler.executing:
+            self._finish_removals()
+
+    def _finish_removals(self) -> None:
         for vcpu in self._removed:
             vcpu.remove()
         if self._removed:

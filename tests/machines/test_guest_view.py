@@ -51,6 +51,16 @@ def test_the_views_agree_from_power_on_through_plugs_and_ejects(vm, ospm):
     assert guest_view(ospm) == management_view(vm) == {0, 1}
 
 
+def test_a_slot_can_be_filled_again_right_after_the_eject(vm, ospm):
+    add(vm, 1)
+    ospm.run("\\_GPE._E02")
+    ospm.run("\\_SB.CPUS.C001._EJ0", 1)
+    vm.qmp.wait("DEVICE_DELETED", device="cpu1")
+    add(vm, 1)
+    ospm.run("\\_GPE._E02")
+    assert guest_view(ospm) == management_view(vm) == {0, 1}
+
+
 def test_the_scan_tells_what_management_did(vm, ospm):
     add(vm, 2)
     ospm.run("\\_GPE._E02")
