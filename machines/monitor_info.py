@@ -1,6 +1,6 @@
 """Subjects of the human monitor's `info` that look into a PC: interrupt controllers, PCI, the memory map, the engine.
 
-The layout is QEMU's, which scripts parse.  Not here: counts of interrupts in `info irq`.
+The layout is QEMU's, which scripts parse.
 """
 
 from __future__ import annotations
@@ -135,12 +135,12 @@ def _icr(apic: LocalApic) -> Iterator[str]:
     yield f"ICR2\t 0x{high:08x} {shown} (APIC ID)"
 
 
-@info("irq", "", "show which interrupt inputs are active")
+@info("irq", "", "show the interrupts statistics (if available)")
 def irq(monitor: HumanMonitor, arguments: str) -> str:
     machine = _machine(monitor)
-    active = [number for number, line in enumerate(machine.ioapic.irq) if line.level]
-    waiting = machine.pic.slave.irr << 8 | machine.pic.master.irr
-    return f"Active inputs of ioapic: {' '.join(map(str, active)) or '(none)'}\nRequests in isa-i8259: {_vectors(waiting)}\n"
+    counts = {"ioapic": machine.ioapic.raised, "isa-i8259": [*machine.pic.master.raised, *machine.pic.slave.raised]}
+    return "".join(f"IRQ statistics for {name}:\n" + "".join(f"{pin:2}: {count}\n" for pin, count in enumerate(raised) if count)
+                   for name, raised in counts.items())  # fmt: skip
 
 
 # -- PCI

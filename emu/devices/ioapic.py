@@ -66,13 +66,14 @@ class IoApic(SysBusDevice):
     iowin = Reg(0x10, 4)
     eoi = Reg(0x40, 4, "w")
 
-    saved = ("apic_id", "table", "irq")
+    saved = ("apic_id", "table", "irq", "raised")
 
     def __init__(self, bus: ApicBus, version: int = VERSION_WITH_EOI) -> None:
         if version not in (VERSION_82093AA, VERSION_WITH_EOI):
             raise ValueError(f"an I/O APIC here has version 0x11 or 0x20, not {version:#x}")
         self.bus, self.version = bus, version
         self.irq = [Irq(lambda level, pin=pin: self._input(pin, level)) for pin in range(PINS)]  # type: ignore[misc]
+        self.raised = [0] * PINS  # how often each input rose, for people
         bus.io_apics.append(self)
         self.reset()
 
@@ -90,6 +91,7 @@ class IoApic(SysBusDevice):
 
     def _input(self, pin: int, level: int) -> None:
         """A rising edge counts only while unmasked; a level is looked at again at unmasking and at EOI."""
+        self.raised[pin] += level
         entry = self.table[pin]
         if level and not entry & Redirection.MASK:
             if entry & Redirection.LEVEL:

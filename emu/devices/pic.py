@@ -45,7 +45,7 @@ class Pic8259(IsaDevice):
     name = "isa-i8259"
     region_size, max_access = 2, 1
 
-    saved = ("inputs", "output", "irr", "isr", "imr", "elcr", "lines", "base",
+    saved = ("inputs", "output", "irr", "isr", "imr", "elcr", "lines", "base", "raised",
              "lowest", "awaiting", "ltim", "auto_eoi", "rotate_aeoi", "special_mask", "special_nested", "poll", "read_isr")  # fmt: skip
 
     def __init__(self, elcr_mask: int, slave: Pic8259 | None = None) -> None:
@@ -61,6 +61,7 @@ class Pic8259(IsaDevice):
         self.ltim = self.auto_eoi = self.rotate_aeoi = False
         self.special_mask = self.special_nested = False
         self.poll = self.read_isr = False
+        self.raised = [0] * 8  # how often each input rose, for people
 
     def reset(self) -> None:
         self.elcr = self.base = 0
@@ -143,6 +144,7 @@ class Pic8259(IsaDevice):
         return 0xFF if self.ltim else self.elcr
 
     def _input(self, bit: int, level: int) -> None:
+        self.raised[bit.bit_length() - 1] += level
         if self._level_inputs & bit:
             self.irr = self.irr | bit if level else self.irr & ~bit
         elif level and not self.lines & bit:

@@ -47,9 +47,12 @@ def test_disassembly_has_the_width_of_the_code(vm):
     assert vm.hmp("xp /1i 0x1000").split()[-2:] == ["$1,", "%ax"]
 
 
-def test_interrupt_inputs_are_shown(vm):
-    vm.gsi[9].set(1)
-    assert "Active inputs of ioapic: 9\n" in vm.hmp("info irq")
+def test_interrupts_are_counted_where_they_arrive(vm):
+    for level in (1, 0, 1):
+        vm.gsi[9].set(level)
+    vm.gsi[20].set(1)
+    ioapic, pic = vm.hmp("info irq").split("IRQ statistics for ")[1:]
+    assert " 9: 2\n20: 1\n" in ioapic and pic.startswith("isa-i8259:\n") and " 9: 2\n" in pic and "20:" not in pic
     assert vm.qmp.execute("x-query-irq")["human-readable-text"] == vm.hmp("info irq")
 
 

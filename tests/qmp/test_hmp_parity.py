@@ -64,6 +64,12 @@ def test_first_cpus_apic_differs_in_its_wires_only(qemu, ours):
     assert [a.split()[0] for a, b in zip(mine, theirs, strict=True) if a != b] == ["LVT0", "LVT1"]
 
 
+def test_interrupt_statistics_have_qemus_lines(qemu, ours):
+    line = re.compile(r"IRQ statistics for (ioapic|isa-i8259):|[ \d]\d: \d+")
+    for peer in (qemu, ours):
+        assert all(line.fullmatch(each) for each in peer.hmp("info irq").splitlines())
+
+
 def test_memory_tree_has_qemus_lines(qemu, ours):
     line = re.compile(r"address-space: .+|( {2})+[0-9a-f]{16}-[0-9a-f]{16} \(prio -?\d+, (i/o|ram|rom|container)\): \S.*|")
     theirs, mine = qemu.hmp("info mtree"), ours.hmp("info mtree")
