@@ -54,6 +54,7 @@ FACS_ALIGNMENT = 64
 RSDP_ALIGNMENT = 16
 MANY_CPUS = 8  # more of them need logical APIC destinations in clusters
 RESET_PORT, RESET_VALUE = 0xCF9, 0x0F
+MEMORY_HOLES = 2  # below 1 MiB and below 4 GiB: RAM of a node may be in so many more pieces
 LOW_RAM_END, HIGH_RAM_START = 0xA0000, 0x100000
 
 
@@ -110,7 +111,8 @@ def madt(platform: Platform) -> Madt:
 def srat(platform: Platform) -> Srat:
     processors = [processor_affinity(cpu.apic_id, cpu.node or 0) for cpu in platform.cpus]
     memory = [_memory_affinity(part) for part in platform.memory for part in _without_legacy_hole(part)]
-    return Srat(entries=[*processors, *memory])
+    unused = [MemoryAffinity()] * (platform.numa_nodes + MEMORY_HOLES - len(memory))  # QEMU: as many entries for any memory size
+    return Srat(entries=[*processors, *memory, *unused])
 
 
 def _without_legacy_hole(ram: MemoryRange) -> Sequence[MemoryRange]:

@@ -102,6 +102,13 @@ def test_without_smm_there_is_no_port_to_enable_acpi(chipset):
     assert (table.smi_cmd, table.acpi_enable, table.acpi_disable) == (0, 0, 0)
 
 
+def test_srat_has_an_entry_for_each_node_and_each_hole_used_or_not():
+    table = srat(Platform(ICH9, [PossibleCpu(0, 0)], [MemoryRange(0, 64 * MIB, 0), MemoryRange(64 * MIB, 64 * MIB, 1)], numa_nodes=2))
+    memory = [entry for entry in table.entries if entry.entry_type == 1]
+    assert [(entry.base_address, entry.proximity_domain, entry.flags) for entry in memory] == [
+        (0, 0, 1), (MIB, 0, 1), (64 * MIB, 1, 1), (0, 0, 0)]
+
+
 def test_srat_lists_absent_cpus_as_enabled():
     cpus = [PossibleCpu(n, n, present=n == 0, node=n // 2) for n in range(4)]
     p = Platform(ICH9, cpus, [MemoryRange(0, 128 * MIB, 0), MemoryRange(128 * MIB, 128 * MIB, 1)], numa_nodes=2)
