@@ -6,6 +6,7 @@ import json
 import re
 
 from emu import log, qom
+from emu.cli.options import key_values
 from emu.hmp.expressions import evaluate
 from emu.hmp.monitor import COMMANDS, STRING_EXPECTED, CommandTable, HumanMonitor, UsageError
 from emu.qmp.errors import QmpError
@@ -20,17 +21,6 @@ KEY_SHORTHANDS = {"<": "less", "enter": "kp_enter"}
 def integer(monitor: HumanMonitor, text: str) -> int:
     """A number that may be an expression.  Raises UsageError."""
     return evaluate(text, monitor.register)
-
-
-def key_values(text: str, first: str) -> dict[str, str]:
-    """ "driver,a=1,b" as a dictionary; the bare first item is called `first`, a bare later one is "on"."""
-    values: dict[str, str] = {}
-    for position, item in enumerate(text.split(",") if text else []):
-        name, has_value, value = item.partition("=")
-        if not has_value and position == 0:
-            name, value = first, item
-        values[name] = value if has_value or position == 0 else "on"
-    return values
 
 
 @command("help|?", "[cmd]", "show the help")
@@ -145,7 +135,7 @@ def cpu_set(monitor: HumanMonitor, arguments: str) -> None:
 def device_add(monitor: HumanMonitor, arguments: str) -> str | None:
     if (driver := help_subject(arguments)) is not None:
         return (options_of_device(driver) if driver else device_help()) + "\n"
-    monitor.qmp("device_add", **key_values(arguments, "driver"))
+    monitor.qmp("device_add", **(key_values(arguments, "driver") if arguments else {}))
     return None
 
 

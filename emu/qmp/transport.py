@@ -68,13 +68,20 @@ class Transport:
     def write(self, data: bytes) -> None:
         """Send or queue `data`; without a peer it is lost."""
 
-    def flush(self) -> None:
-        """Try again to send what is queued."""
-
     def close(self) -> None:
         """Release everything."""
 
     # pacing
+    def flush(self) -> None:
+        """What is queued leaves, and work that waited for that goes on."""
+        backed_up = len(self._output) > HIGH_WATER
+        self._send()
+        if backed_up and len(self._output) <= HIGH_WATER:
+            self._go_on()
+
+    def _send(self) -> None:
+        """Send what can be sent now of what is queued."""
+
     def _take(self, data: bytes) -> None:
         self._work = self.receive(data)
         self._go_on()
@@ -141,9 +148,10 @@ class StdioTransport(Transport):
 
     def write(self, data: bytes) -> None:
         self._output += data
-        self.flush()
+        self._send()
+        del self._output[:-OUTPUT_LIMIT]
 
-    def flush(self) -> None:
+    def _send(self) -> None:
         sys.stdout.flush()
         while self._output and select.select([], [sys.stdout.fileno()], [], 0)[1]:
             try:
@@ -153,7 +161,7 @@ class StdioTransport(Transport):
             del self._output[:sent]
 
     def close(self) -> None:
-        self.flush()
+        self._send()
         if self._opened:
             StdioTransport.in_use = self._opened = False
             self._watch()
@@ -257,13 +265,6 @@ class SocketTransport(Transport):
         if len(self._output) > OUTPUT_LIMIT:
             self._drop()
 
-    def flush(self) -> None:
-        """What is queued leaves, and work that waited for that goes on."""
-        backed_up = len(self._output) > HIGH_WATER
-        self._send()
-        if backed_up and len(self._output) <= HIGH_WATER:
-            self._go_on()
-
     def _send(self) -> None:
         while self._output and self._peer is not None:
             try:
@@ -290,7 +291,7 @@ class SocketTransport(Transport):
             self._poller.watch(self._listener, self._accept)
 
     def close(self) -> None:
-        self.flush()
+        self._send()
         listener, self._listener = self._listener, None
         self._drop()
         if listener is not None:
