@@ -9,6 +9,6 @@
  7 test_commands           looking for events and ids     15 test_firmware_walk    firmware's part
  8 test_ost                reporting back
 
-Boards of our own are in boards.py, QEMU as a board in qemu_board.py.  All chapters at once: test_hotplug_machine.py and
-test_against_qemu.py.  The rest of the folder is about tables and AML.
+Boards of our own are in boards.py, whole machines as boards in managed_boards.py, QEMU's in qemu_board.py.  All chapters at
+once: test_hotplug_machine.py and test_against_qemu.py.  The rest of the folder is about tables and AML.
 """

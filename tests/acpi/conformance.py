@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-BOARDS = {"piix4": "PIIX4", "ich9": "ICH9", "ged": "GED", "qemu-pc": "QEMU pc", "qemu-q35": "QEMU q35"}
+BOARDS = {
+    "piix4": "PIIX4",
+    "ich9": "ICH9",
+    "ged": "GED",
+    "pc": "pc",
+    "q35": "q35",
+    "qemu-pc": "QEMU pc",
+    "qemu-q35": "QEMU q35",
+}
 SOURCES = {
     "specification": "the published text of the register interface",
     "QEMU": "what QEMU does beyond or beside that text",

@@ -1,4 +1,4 @@
-"""Fixtures over the boards; what they stand on is in boards.py and qemu_board.py."""
+"""Fixtures over the boards; what they stand on is in boards.py, managed_boards.py and qemu_board.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from tests.acpi.boards import CHIPSETS, FIRST_FOUR, Board, GedBoard
+from tests.acpi.managed_boards import MachineBoard, ManagedBoard
 from tests.acpi.qemu_board import QemuBoard
 from tests.acpi.table_report import explain
 
 from acpi.platform import ICH9, PIIX4, ChipsetInfo
 
+MACHINES = {"pc": PIIX4, "q35": ICH9}
 QEMU_MACHINES = {"qemu-pc": PIIX4, "qemu-q35": ICH9}
-PORT_BOARDS = [*CHIPSETS, *(pytest.param(name, marks=pytest.mark.slow) for name in QEMU_MACHINES)]
+PORT_BOARDS = [*CHIPSETS, *(pytest.param(name, marks=pytest.mark.slow) for name in (*MACHINES, *QEMU_MACHINES))]
 PowerOn = Callable[..., Any]
 
 
@@ -32,7 +34,11 @@ def board_maker(name: str, directory: Path, opened: ExitStack) -> PowerOn:
             return GedBoard(arch_ids, **options)
         if name in CHIPSETS:
             return Board(CHIPSETS[name], arch_ids, legacy=legacy, **options)
-        board = QemuBoard(QEMU_MACHINES[name], directory, arch_ids, cores, legacy, **options)
+        present = options.get("present", (0,))
+        if name in MACHINES:
+            board: ManagedBoard = MachineBoard(MACHINES[name], arch_ids, cores, legacy, present)
+        else:
+            board = QemuBoard(QEMU_MACHINES[name], directory, arch_ids, cores, legacy, present)
         opened.callback(board.close)
         return board
 
@@ -64,7 +70,7 @@ def power_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerOn
         yield board_maker(request.param, tmp_path, opened)
 
 
-@pytest.fixture(params=["ich9", pytest.param("qemu-q35", marks=pytest.mark.slow)])
+@pytest.fixture(params=["ich9", *(pytest.param(name, marks=pytest.mark.slow) for name in ("q35", "qemu-q35"))])
 def power_on_q35(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerOn]:
     """Makes boards of the chipset that has system management interrupts, in modern mode."""
     with ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""Any accesses, on our own boards and on QEMU's: both answer the same.
+"""Any accesses, on boards and machines of our own and on QEMU's: both answer the same.
 
 Reads and writes of any width anywhere in the hot-plug window and the general purpose event block, with plugs, requests and resets
 between them, as hypothesis thinks them up.
@@ -8,6 +8,7 @@ Not here: anything after an eject, which leaves QEMU 7.2 without KVM with a dama
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from acpi.cpu_hotplug import Command, CpuHotplug, Flag
 from acpi.hotplug_window import UnplugNotSupported
 from acpi.platform import ChipsetInfo
 from tests.acpi.boards import COMMAND, CPU_GPE, DATA, DATA2, FIRST_FOUR, FLAGS, SELECTOR, Board
+from tests.acpi.managed_boards import MachineBoard, ManagedBoard, Refused
 from tests.acpi.qemu_board import QemuBoard
 
 WINDOW_BYTES, GPE_BYTES = 32, 4
@@ -33,6 +35,7 @@ ACTIONS = [
 ]
 
 Operation = tuple[Any, ...]
+Maker = Callable[[ChipsetInfo, bool, ExitStack], Any]
 anything = st.sampled_from([0, 1, 2, 3, 4, 5, 8, 0x10, 0xFF, 0x100, 0x0304, 0xFF00, 0x04030201, 0xFFFFFFFF])
 sizes = st.sampled_from([1, 2, 4])
 window = st.integers(0, WINDOW_BYTES - 1)
@@ -49,6 +52,7 @@ operations = st.one_of(
     st.tuples(st.just("enable"), st.sampled_from([0, CPU_GPE])),
     st.tuples(st.just("plug"), slots),
     st.tuples(st.just("request"), slots),
+    st.tuples(st.just("come_and_go"), slots),
     st.tuples(st.just("reset")),
 )
 
@@ -56,7 +60,7 @@ operations = st.one_of(
 class Player:
     """Does operations to a board; the answer to each is what can be seen then without changing anything."""
 
-    def __init__(self, board: Board | QemuBoard) -> None:
+    def __init__(self, board: Board | ManagedBoard) -> None:
         self.board = board
         self.used = {0}
 
@@ -93,9 +97,13 @@ class Player:
         if slot in self.used:
             try:
                 self.board.request_unplug(slot)
-            except (UnplugNotSupported, AssertionError):
+            except (UnplugNotSupported, Refused):
                 return "refused"
         return None
+
+    def come_and_go(self, slot: int) -> str | None:
+        self.plug(slot)
+        return self.request(slot)
 
     def reset(self) -> None:
         self.board.reset()
@@ -105,13 +113,23 @@ class Player:
         return sorted(set(self.board.ejected)), self.board.osts
 
 
-def compare(chipset: ChipsetInfo, legacy: bool, played: list[Operation]) -> None:
+def make_board(chipset: ChipsetInfo, legacy: bool, opened: ExitStack) -> Board:
+    return Board(chipset, legacy=legacy)
+
+
+def make_machine(chipset: ChipsetInfo, legacy: bool, opened: ExitStack) -> MachineBoard:
+    machine = MachineBoard(chipset, FIRST_FOUR, cores=1, legacy=legacy, present=(0,))
+    opened.callback(machine.close)
+    return machine
+
+
+def compare(make: Maker, chipset: ChipsetInfo, legacy: bool, played: list[Operation]) -> None:
     with ExitStack() as opened:
         directory = opened.enter_context(tempfile.TemporaryDirectory())
         theirs = QemuBoard(chipset, Path(directory), FIRST_FOUR, legacy=legacy)
         opened.callback(theirs.close)
         theirs.reset()
-        a, b = Player(Board(chipset, legacy=legacy)), Player(theirs)
+        a, b = Player(make(chipset, legacy, opened)), Player(theirs)
         for operation in played:
             assert a.play(operation) == b.play(operation), operation
             if a.board.ejected:
@@ -119,19 +137,20 @@ def compare(chipset: ChipsetInfo, legacy: bool, played: list[Operation]) -> None
         assert a.outcome == b.outcome
 
 
-def compare_many(chipset: ChipsetInfo, sequences: int) -> None:
+def compare_many(make: Maker, chipset: ChipsetInfo, sequences: int) -> None:
     @settings(max_examples=sequences, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
     @given(st.sampled_from([False, False, True]), st.lists(operations, min_size=20, max_size=120))
     def run(legacy: bool, played: list[Operation]) -> None:
         note(f"{chipset.name}: {played}")
-        compare(chipset, legacy, played)
+        compare(make, chipset, legacy, played)
 
     run()
 
 
 @pytest.mark.slow
-def test_our_boards_answer_as_qemu_does(chipset):
-    compare_many(chipset, 200)
+@pytest.mark.parametrize("make", [make_board, make_machine])
+def test_ours_answer_as_qemu_does(make, chipset):
+    compare_many(make, chipset, 200)
 
 
 @pytest.mark.slow
@@ -144,7 +163,7 @@ def test_a_search_that_begins_behind_the_selected_cpu_is_found_out(chipset, monk
 
     monkeypatch.setattr(CpuHotplug, "_select_next_event", wrong)
     with pytest.raises(AssertionError):
-        compare_many(chipset, 50)
+        compare_many(make_board, chipset, 300)
 
 
 @pytest.mark.slow
@@ -158,4 +177,4 @@ def test_a_control_write_that_performs_all_its_bits_is_found_out(chipset, monkey
 
     monkeypatch.setattr(CpuHotplug, "write", wrong)
     with pytest.raises(AssertionError):
-        compare_many(chipset, 50)
+        compare_many(make_board, chipset, 300)

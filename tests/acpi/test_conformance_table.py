@@ -57,5 +57,5 @@ def test_a_rule_that_fails_anywhere_is_shown_as_failing():
     rule = Rule("some.rule", "a sentence", "ACPI")
     for result in (HOLDS, FAILS, HOLDS, NOT_RUN):
         rule.add("ged", result)
-    assert parsed(markdown([rule])) == {"some.rule": ["some.rule", "a sentence", "ACPI", "", "", FAILS, "", ""]}
+    assert parsed(markdown([rule])) == {"some.rule": ["some.rule", "a sentence", "ACPI", "", "", FAILS, "", "", "", ""]}
     assert len(rule.row) == 3 + len(BOARDS)

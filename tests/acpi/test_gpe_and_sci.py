@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import pytest
 
-from acpi.pm import GpeEvent, Pm1
-from tests.acpi.boards import CPU_GPE, PM1_ENABLE, PM1_STATUS
+from acpi.pm import GpeEvent, Pm1, Pm1Control
+from tests.acpi.boards import CPU_GPE, PM1_CONTROL, PM1_ENABLE, PM1_STATUS
 
 
 @pytest.mark.spec("gpe.bit", source="QEMU")
@@ -120,7 +120,8 @@ def test_only_the_first_byte_of_the_gpe_block_reaches_the_sci(board):
 
 @pytest.mark.spec("sci.sci-en", source="measured")
 def test_the_sci_does_not_wait_for_acpi_mode(chip):
-    assert chip.io.read(0x604, 2) & 1 == 0
+    chip.io.write(PM1_CONTROL, 2, 0)
+    assert chip.io.read(PM1_CONTROL, 2) & Pm1Control.SCI_EN == 0
     chip.enable_gpe()
     chip.plug(1)
     assert chip.sci.level == 1
