@@ -9,6 +9,10 @@ import gc
 import mmap
 import struct
 
+import numpy as np
+
+from jit.ram import MAP_NORESERVE, READ_WRITE, as_array, map_memory
+
 MAP_32BIT = 0x40                        # Linux, x86-64
 
 
@@ -17,27 +21,32 @@ class Arena:
 
     def __init__(self, size: int):
         try:
-            self.map = _map_low(size)
+            self.base = _map_low(size)
         except OSError:
-            gc.collect()                # engines that are garbage still hold theirs, and there is only 2 GiB of such memory
-            self.map = _map_low(size)
-        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+            gc.collect()                # engines that are garbage still hold theirs, and there is only 1 GiB of such memory
+            self.base = _map_low(size)
+        self.memory: np.ndarray | None = as_array(self.base, size)
         self.size, self.next = size, self.base
 
     def put(self, code: bytes) -> int:
         """Append bytes, 16-byte aligned; their address."""
         at = (self.next + 15) & -16
-        self.map[at - self.base:at - self.base + len(code)] = code
+        ctypes.memmove(at, code, len(code))
         self.next = at + len(code)
         return at
 
     def reserve(self, size: int) -> int:
-        return self.put(bytes(size))
+        """Zeros, which cost nothing until they are written."""
+        at = self.next = (self.next + 15) & -16
+        self.next += size
+        return at
+
+    def close(self) -> None:
+        self.memory = None
 
 
-def _map_low(size: int) -> mmap.mmap:
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_32BIT
-    return mmap.mmap(-1, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+def _map_low(size: int) -> int:
+    return map_memory(size, MAP_32BIT | MAP_NORESERVE, protection=READ_WRITE | mmap.PROT_EXEC)
 
 
 # push rbp; mov rbp, rsp; push rcx, rdx, rsi, rdi, r8-r11; and rsp, -16; mov rax, imm64; call rax

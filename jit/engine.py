@@ -10,7 +10,6 @@ The callback gets (vcpu, Call, a, b, c) for MMIO, ports and system operations, a
 from __future__ import annotations
 
 import ctypes
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from jit import backends, exact
+from jit.ram import Ram, zeros
 from jit.state import (
     BLOCK, ENGINE, KICK_BIAS, KICKED, MAX_BREAKPOINTS, MAX_CPUS, NO_PAGE, NO_WHERE, PAGE_BITS, PAGE_SIZE, RAM_RANGES, Exit,
     TlbFlag, Trace,
 )
 
 ARENA_SIZE = 128 << 20                  # bytes for translated code and what it calls, by default
+COPY_ARENA_SIZE = 12 << 20              # the same of copies, of which many may be alive
 BLOCK_LIMIT = 600_000
 OFFSET_LIMIT = 6_000_000
 BUCKETS = 1 << 17
@@ -66,10 +67,9 @@ class Vcpu:
     def __init__(self, engine: Engine, index: int):
         self.engine, self.index = engine, index
         dtype = engine.front.layout.dtype
-        self._memory = np.zeros(dtype.itemsize + 64, np.uint8)
-        self.address = (self._memory.ctypes.data + 63) & -64
-        start = self.address - self._memory.ctypes.data
-        self.state = self._memory[start:start + dtype.itemsize].view(dtype)[0]
+        self._memory = zeros(dtype.itemsize, np.dtype(np.uint8))
+        self.address = self._memory.ctypes.data
+        self.state = self._memory.view(dtype)[0]
         cell = ctypes.c_uint64.from_address
         at = engine.front.layout.offset
         self._left, self._reserve, self._clock, self._fault, self._contended, self._single = (
@@ -195,18 +195,29 @@ class Vcpu:
         return value
 
 
+CLOSED = "the machine is closed: its memory is gone"
+
+
+class Closed:
+    """In place of the runtime library of an engine that was closed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(CLOSED)
+
+
 class Engine:
     """Guest RAM, code cache and vCPUs of one machine.  `backend` says who runs guest code: jit/backends.py; `regions`,
     whether the native one compiles hot loops a second time (jit/region.py)."""
 
     def __init__(self, front: Any, ram_size: int, callback: Handler, progress: backends.Progress | None = None,
-                 arena_size: int = ARENA_SIZE, backend: str = backends.DEFAULT, regions: bool = True):
+                 arena_size: int = ARENA_SIZE, backend: str = backends.DEFAULT, regions: bool = True, ram: Ram | None = None):
         make_backend = backends.find(backend)
         self.front, self.handler, self.regions = front, callback, regions
         self.error: BaseException | None = None
+        self.closed = False
         self.ram_size = -(-ram_size // PAGE_SIZE) * PAGE_SIZE
-        self._ram_map = mmap.mmap(-1, self.ram_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.ram = np.frombuffer(self._ram_map, np.uint8)
+        self._ram = ram or Ram(self.ram_size)
+        self.ram = self._ram.array
         self.record = np.zeros(1, ENGINE)[0:1]
         self.words = self.record[0]
         self.address = self.record.ctypes.data
@@ -220,7 +231,7 @@ class Engine:
     # --- building
     def array(self, count: int, dtype: Any) -> int:
         """Zeroed memory that lives as long as the engine; its address."""
-        array = np.zeros(count, dtype)
+        array = zeros(count, np.dtype(dtype))
         self._keep.append(array)
         return array.ctypes.data
 
@@ -314,6 +325,11 @@ class Engine:
         known = [(int(r["start"]), int(r["end"] - r["start"]), int(r["host"]) - base, TlbFlag(int(r["flags"]))) for r in rows]
         self.set_ranges([*known, (start, size, offset, TlbFlag.READ | TlbFlag.WRITE | TlbFlag.EXECUTE)])
 
+    def drop_code(self) -> None:
+        """Forget all translated code: RAM has other contents."""
+        if self.words["block_count"] > 1:
+            self.library.flush_cache(self.address)
+
     def flush_tlbs(self) -> None:
         for vcpu in self.cpus.values():
             vcpu.call("flush_tlb", 0)
@@ -340,6 +356,28 @@ class Engine:
     def save(self) -> None:
         """Keep what was compiled for the next start."""
         self.backend.save()
+
+    # --- copies
+    def copy(self, callback: Handler) -> Engine:
+        """An engine with the same RAM, which is shared until somebody writes it, and without vCPUs.  Raises RuntimeError when it is closed."""
+        if self.closed:
+            raise RuntimeError(CLOSED)
+        return Engine(self.front, self.ram_size, callback, arena_size=COPY_ARENA_SIZE, backend=self.backend.name,
+                      regions=self.regions, ram=self._ram.copy())
+
+    def close(self) -> None:
+        """Let go of host memory, as soon as nobody looks at it any more.  Nothing can run after that."""
+        if self.closed:
+            return
+        self.save()
+        self.closed = True
+        self.cpus.clear()
+        self._by_address.clear()
+        self.backend.close()
+        self.library = Closed()
+        self._keep.clear()
+        self.ram = self.ram[:0].copy()
+        del self._ram
 
 
 def _signed(value: int) -> int:

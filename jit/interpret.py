@@ -19,7 +19,7 @@ from weakref import WeakMethod, WeakValueDictionary
 
 import numpy as np
 
-from jit import decode, dispatch, emit, hostcode
+from jit import decode, emit, hostcode
 from jit.bytecode import MASK64, PC, WORD, BlockSource, End, Step, block_source
 from jit.codecache import JMP_REL32, Cpu, block_at
 from jit.emit import JUMP_MASK, known_target, same_page
@@ -81,6 +81,7 @@ class ReferenceLibrary:
 class Bytecode:
     """What an Engine (jit/engine.py) asks of its back end."""
 
+    name = "bytecode"
     helpers = np.zeros(0, np.uint64)    # addresses of runtime functions in every record: nobody here needs them
 
     def __init__(self, engine: Engine, progress: Any, arena_size: int):
@@ -184,21 +185,21 @@ class Bytecode:
     # --- running
     def enter(self, vcpu: Vcpu) -> int:
         """Run until an Exit."""
+        return self.call(vcpu, "run")
+
+    def call(self, vcpu: Vcpu, name: str, *argument: int) -> int:
+        """A runtime function that may call back, or run blocks."""
         frame = self.frames.get(vcpu.address)
         if frame is None or frame.owner is not vcpu:
             frame = self.frames[vcpu.address] = Frame(vcpu.address, self.front.layout.dtype.itemsize, vcpu)
         before = hostcode.enter(self._mxcsr(frame))
         self.running = frame
         try:
-            return dispatch.run(vcpu.address)
+            return REGISTRY[name](vcpu.address, *argument)
         finally:
             self.running = None
             self._mxcsr(frame, hostcode.leave())
             hostcode.enter(before)
-
-    def call(self, vcpu: Vcpu, name: str, *argument: int) -> int:
-        """A runtime function that may call back."""
-        return getattr(self.library, name)(vcpu.address, *argument)
 
     def host_code(self, start: int) -> str:
         """The generated source of the block whose cell is at `start`."""
@@ -294,6 +295,11 @@ class Bytecode:
 
     def save(self) -> None:
         """There is nothing to keep."""
+
+    def close(self) -> None:
+        """Let go of host memory."""
+        self.frames.clear()
+        self.blocks.clear()
 
 
 # --- the two replaced word functions, and entering a block

@@ -100,6 +100,10 @@ class StencilLibrary:
         self._engines.add(engine)
         self._refresh(engine, 0)
 
+    def detach(self, engine: Native) -> None:
+        """The engine is not used any more."""
+        self._engines.discard(engine)
+
     def add(self, example: bytes, mode: int, key: int) -> int:
         """Compile the form of the instruction at `example` and enter it under its key; its template number."""
         had = self.constants.used
@@ -136,7 +140,7 @@ class StencilLibrary:
         words["templates"], words["template_count"] = self.templates.array.ctypes.data, self.templates.used
         words["stencil_code"], words["relocations"] = self.code.array.ctypes.data, self.relocations.array.ctypes.data
         place = int(words["constants"]) - arena.base
-        arena.map[place + first:place + self.constants.used] = self.constants.array[first:self.constants.used].tobytes()
+        arena.memory[place + first:place + self.constants.used] = self.constants.array[first:self.constants.used]
 
     def _take_over(self, image: bytes) -> None:
         pools, self._stubs, self._constants_at, self._known = marshal.loads(image)  # noqa: S302 (our own file; plain data)

@@ -5,6 +5,7 @@ The whole run loop is compiled; Python is asked only for forms that were never m
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
@@ -30,6 +31,8 @@ class Native:
     """What an Engine (jit/engine.py) asks of its back end; fills in the fields of the ENGINE record that are its own.  Raises
     OSError where the host forbids executable memory."""
 
+    name = "native"
+
     def __init__(self, engine: Engine, progress: runtime.Progress | None, arena_size: int):
         self.engine, self.front, self.words = engine, engine.front, engine.words
         self.library = runtime.load(self.front.modules, progress)
@@ -38,7 +41,7 @@ class Native:
             self.words[name] = self.library.address(getattr(self.front, name))
         self.words["work"] = engine.array(WORK_SIZE, np.uint8)
         self._bind_decoders()
-        self._make_glue()
+        self._bind_glue()
         self.stencils = library.shared(self, progress)
         self.helpers = self._bind_helpers()
         self.words["arena_start"] = self.words["arena_next"] = self.arena.base + FIXED_SIZE
@@ -59,19 +62,14 @@ class Native:
         w["decoded"] = allocate(handles[0])
         w["decode"] = ctypes.cast(capstone._cs.cs_disasm_iter, ctypes.c_void_p).value
 
-    def _make_glue(self) -> None:
-        runtime.initialize_llvm()
-        text = glue_module(self.front.layout, EngineLayout, self.front.mxcsr_field)
-        module = llvm.parse_assembly(text)
-        self._glue = llvm.create_mcjit_compiler(module, runtime.target_machine())
-        self._glue.finalize_object()
+    def _bind_glue(self) -> None:
+        glue = _glue(type(self.front))
         word = ctypes.c_uint64
         self._callback = ctypes.CFUNCTYPE(word, word, word, word, word, word)(self._called)
         w = self.words
-        w["enter"] = self._glue.get_function_address("enter")
-        w["callback"] = self._glue.get_function_address("callback_guard")
+        w["enter"], w["callback"] = (glue.get_function_address(name) for name in ("enter", "callback_guard"))
         w["python_callback"] = ctypes.cast(self._callback, ctypes.c_void_p).value
-        self._guarded = ctypes.CFUNCTYPE(word, word, word, word)(self._glue.get_function_address("run_guarded"))
+        self._guarded = ctypes.CFUNCTYPE(word, word, word, word)(glue.get_function_address("run_guarded"))
         self._run = self.library.address("run")
 
     def _bind_helpers(self) -> np.ndarray:
@@ -121,3 +119,19 @@ class Native:
     def save(self) -> None:
         """Keep what was compiled for the next start."""
         self.stencils.save()
+
+    def close(self) -> None:
+        """Let go of host memory."""
+        self.stencils.detach(self)
+        self.regions = None
+        self.arena.close()
+
+
+@cache
+def _glue(front: Any) -> Any:
+    """The compiled glue of a front end, for all engines of the process."""
+    runtime.initialize_llvm()
+    module = llvm.parse_assembly(glue_module(front.layout, EngineLayout, front.mxcsr_field))
+    compiled = llvm.create_mcjit_compiler(module, runtime.target_machine())
+    compiled.finalize_object()
+    return compiled

@@ -38,6 +38,8 @@ Emit = Callable[..., ir.Value]
 class Numba(Bytecode):
     """What an Engine asks of its back end."""
 
+    name = "numba"
+
     def _load_library(self, progress: Any) -> runtime.Library:
         return _library(tuple(self.front.modules), progress)
 

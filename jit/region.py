@@ -25,6 +25,7 @@ import numpy as np
 from jit.region_build import EXIT, HELPER
 from jit.region_object import CONSTANTS, RegionCode, obtain
 from jit.region_shape import Blocks, Rejected, Shape, grow, linear
+from jit.ram import zeros
 from jit.state import PAGE_BITS, PAGE_SIZE, REGION, TLB_ENTRIES, Counter, TlbFlag
 from jit.stencil import ABS32, ABS64, HOLE, REL32
 from jit.translate import BLOCK_ROOM
@@ -66,7 +67,7 @@ class Regions:
         self.isa = import_module(native.front.regions)
         self.layout = native.front.layout
         self.blocks = Blocks(native.words, native.engine, native.library, self.isa)
-        self.rows = np.zeros(REGION_LIMIT, REGION)
+        self.rows = zeros(REGION_LIMIT, REGION)
         self.words["regions"] = self.rows.ctypes.data
         self.heat, self.sample_insns, self.background = HEAT, SAMPLE_INSNS, True
         self.rejected: Tally[str] = Tally()

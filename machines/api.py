@@ -84,7 +84,7 @@ class Serial:
 
     def __init__(self, machine: Machine, chardev: BufferChardev) -> None:
         self._machine, self._chardev = machine, chardev
-        self._seen = 0
+        self.seen = 0
 
     @property
     def text(self) -> str:
@@ -103,13 +103,13 @@ class Serial:
         found: list[re.Match[str]] = []
 
         def look() -> bool:
-            text = self._chardev.output[self._seen :].decode("latin-1")
+            text = self._chardev.output[self.seen :].decode("latin-1")
             match = compiled.search(text)
             found.extend([match] if match else [])
             return bool(match)
 
         run_until(self._machine, look, within, f"{compiled.pattern if compiled is pattern else pattern!r} on the serial port")
-        self._seen += found[0].end()
+        self.seen += found[0].end()
         return found[0]
 
 

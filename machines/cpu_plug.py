@@ -74,6 +74,10 @@ class CpuPlug:
         self._created.append(cpu)
         self._on_plug(slot, cpu, cpu.hotplugged)
 
+    def take_over(self, slot: CpuSlot, cpu: X86Cpu) -> None:
+        """Plug a CPU object that is in the tree already, and realized: the copy of another machine's."""
+        self._seat(slot, cpu)
+
     def plug_objects(self, pairs: Sequence[tuple[CpuSlot, X86Cpu]]) -> None:
         """Plug CPU objects that are in the tree already: all of them, or none.  Raises ObjectError."""
         self._refuse("qom-set")

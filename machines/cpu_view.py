@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from emu.x86_state import NOT_STATE
 from emu.x86_vcpu import X86Vcpu
 from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Seg, SegmentAttribute
 
@@ -273,14 +274,11 @@ class CpuView:
         return lines + [" ".join(shown[at : at + 2]) for at in range(0, 16, 2)]
 
 
+LAZY_FLAGS = ("result", "aux")  # RFLAGS has what they stand for
+
+
 def architectural_state(machine: Any, index: int) -> dict[str, Any]:
     """Everything of a CPU that a guest could know, as plain data, to compare two runs."""
     vcpu: X86Vcpu = machine.vcpus[index]
-    names = [name for name in vcpu.state.dtype.names if name not in HOST_FIELDS]
+    names = [name for name in vcpu.state.dtype.names if name not in NOT_STATE and name not in LAZY_FLAGS]
     return {**{name: vcpu.state[name].tolist() for name in names}, "rflags": CpuView(machine, index).registers["rflags"]}
-
-
-# Fields of the record that hold host addresses, caches, or what follows from other fields.
-HOST_FIELDS = ("left", "reserve", "clock", "where", "leave", "link", "exit_code", "walk_physical", "walk_flags", "contended",
-               "engine", "helpers", "statistics", "tlb", "tlb_info", "jump", "jump_used_count", "jump_used",
-               "fault", "fault_code", "fault_address", "host_mxcsr", "scratch", "padding", "result", "aux")  # fmt: skip

@@ -46,6 +46,14 @@ class Machine:
     front: Callable[[], Any]
     vcpus: Mapping[int, Any]
 
+    made_with: tuple[tuple[Any, ...], dict[str, Any]]
+    origin: Any = None  # while it is made as a copy of another machine: that one
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
+        made = super().__new__(cls)
+        made.made_with = arguments, keywords
+        return made
+
     def __init__(self, ram_size: int, *, realtime: bool = False, identity: Identity | None = None,
                  no_reboot: bool = False, no_shutdown: bool = False, backend: str = backends.DEFAULT) -> None:  # fmt: skip
         self.ram_size, self.identity = ram_size, identity or Identity()
@@ -72,6 +80,8 @@ class Machine:
 
     def _make_engine(self, backend: str) -> Engine:
         try:
+            if self.origin:
+                return self.origin.engine.copy(self._called)
             return Engine(self.front(), self.mapping_size(self.ram_size), self._called, backends.show_progress, backend=backend)
         except (OSError, MemoryError) as error:
             if isinstance(error, OSError) and error.filename is not None:
@@ -212,8 +222,10 @@ class Machine:
     list_snapshots = staticmethod(snapshot_file.listed)
 
     def close(self) -> None:
-        """Let go of sockets, terminals and host memory; keep compiled stencils for next time."""
-        self.engine.save()
+        """Let go of sockets, terminals and host memory: nothing runs any more.  Keep compiled stencils for next time."""
+        self.scheduler.cpus = []
+        self.scheduler.abandon()
+        self.engine.close()
 
     def __enter__(self) -> Any:
         if not self.running:
@@ -222,6 +234,13 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    # --- copies
+    def fork(self) -> Any:
+        """A copy of this machine in its present state, which runs on independently (machines/fork.py)."""
+        from machines.fork import fork
+
+        return fork(cast(Any, self))
 
     # --- places in time
     @property

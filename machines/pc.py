@@ -28,7 +28,7 @@ from emu.devices.msi import MSI_BASE, ApicWindow
 from emu.devices.pam import ShadowingHost
 from emu.devices.pci import PciBus, PciHostPorts
 from emu.devices.pic import PicPair
-from emu.devices.piix import Piix3Isa, Piix4Pm
+from emu.devices.piix import Piix3Isa
 from emu.devices.pit import Pit
 from emu.devices.port92 import PORT as PORT_92
 from emu.devices.port92 import Port92
@@ -43,7 +43,7 @@ from jit.x86.front import X86Front
 from machines.api import Serial
 from machines.config import PcConfig, from_keywords, from_options
 from machines.machine import MMIO_READ, MMIO_WRITE
-from machines.fork import config_of_copy, copy_cpus
+from machines.fork import config_of_copy
 from machines.firmware import FirmwareTables, add_user_files, read_image
 from machines.machine_object import PcMachineObject
 from machines.memory import PAGE, ROM_ROOM, GuestMemory
@@ -79,7 +79,6 @@ class X86Pc(PcBoot, MonitorApi):
     chipset_in_host: ClassVar[bool] = False  # whether the first function of the bus is below the host bridge
     host_bridge: ShadowingHost
     isa_bridge: Piix3Isa | Ich9Lpc
-    acpi_device: Piix4Pm | Ich9Lpc
     tree: PcMachineObject
     pci: PciBus
     pci_ports: PciHostPorts
@@ -96,10 +95,7 @@ class X86Pc(PcBoot, MonitorApi):
         self._make_legacy_devices()
         self._make_power_management()
         self.build_chipset()
-        if self.origin:
-            copy_cpus(self.origin.plug, self.plug)
-        else:
-            self.make_cpus()
+        self.make_cpus()
         place_parts(self)
         self.read_kernel()
         if rom:

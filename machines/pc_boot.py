@@ -12,6 +12,8 @@ from acpi.platform import ChipsetInfo, MemoryRange, Platform
 from acpi.platform import PossibleCpu as AcpiCpu
 from emu.cli.machines import find_machine
 from emu.cli.options import OptionError
+from emu.devices.ich9 import Ich9Lpc
+from emu.devices.piix import Piix4Pm
 from machines import boot
 from machines.boot import linux16
 from machines.boot.image import ACPI_DATA, E820, MIB, RESERVED, BootImage
@@ -31,6 +33,7 @@ class PcBoot(PcCpus):
     """The part of a PC that starts kernels."""
 
     chipset: ClassVar[ChipsetInfo]
+    acpi_device: Piix4Pm | Ich9Lpc
     smp_rules: ClassVar[SmpRules]
     memory: GuestMemory
     image: BootImage | None = None
@@ -74,7 +77,8 @@ class PcBoot(PcCpus):
         cpus = [AcpiCpu(slot.index, slot.apic_id, present=slot.present, hotpluggable=slot.index != BOOT_CPU, node=slot.place.node_id)
                 for slot in self.slots]  # fmt: skip
         return Platform(self.chipset, cpus, memory, numa_nodes=len(nodes.nodes) if nodes else 0,
-                        numa_distances=nodes.distances if nodes else (), smm=self.has_smm)  # fmt: skip
+                        numa_distances=nodes.distances if nodes else (), suspend_to_disk=not self.acpi_device.disable_s4,
+                        smm=self.has_smm)  # fmt: skip
 
     def _ram(self) -> list[tuple[int, int]]:
         """(address, bytes) of what is below the PCI hole and what is above."""

@@ -30,9 +30,10 @@ from machines.config import PcConfig
 from machines.cpu_plug import CpuPlug
 from machines.cpu_slots import CpuSlot, CpuSlots
 from machines.firmware import FirmwareTables
+from machines.fork import copy_cpus
 from machines.machine import Machine
-from machines.memory import GuestMemory
 from machines.machine_object import PcMachineObject
+from machines.memory import GuestMemory
 
 
 class KvmVapic(SysBusDevice):
@@ -45,8 +46,8 @@ class PcCpus(Machine):
     """The part of a PC that makes and removes CPUs."""
 
     config: PcConfig
-    # parts that the machine makes (pc.py)
     tree: PcMachineObject
+    # parts that the machine makes (pc.py)
     memory: GuestMemory
     pm: AcpiPm
     apic_bus: ApicBus
@@ -76,10 +77,10 @@ class PcCpus(Machine):
                             when_idle=self._when_idle)  # fmt: skip
         for each in config.objects:
             self.plug.objects.add_from_option(each)
-
         nodes = config.nodes.nodes if config.nodes else []
         self.tree.memory_backend = memory_backend.claim(self.plug.objects.folder, config.memory, config.memory_backend,
                                                         [node.backend for node in nodes])  # fmt: skip
+
     def make_hotplug_registers(self, base: int) -> None:
         ids = [slot.apic_id for slot in self.slots]
         self.hotplug = HotplugWindow(ids, lambda: self.pm.fire(GpeEvent.CPU_HOTPLUG), self._ejected, self._ost,
@@ -88,8 +89,11 @@ class PcCpus(Machine):
             self.io.map(base, self.hotplug.region_size, self.hotplug, "cpu-hotplug")
 
     def make_cpus(self) -> None:
-        """Those of -smp, then those of -device."""
-        self.plug.add_boot_cpus(self.config.smp.cpus)
+        """Those of -smp, then those of -device; in a copy, its original's."""
+        if self.origin:
+            copy_cpus(self.origin.plug, self.plug)
+        else:
+            self.plug.add_boot_cpus(self.config.smp.cpus)
         for device in self.config.devices:
             try:
                 self._cold_plug(device)
@@ -108,6 +112,8 @@ class PcCpus(Machine):
     def _add_debug_exit(self, device: DeviceOption) -> None:
         made = DebugExit(self._debug_exit)
         made.user_id = device.id
+        for setting in self.config.globals:
+            setting.apply(made)
         for name, value in device.properties.items():
             made.set_property(name, value)
         self.add_debug_exit(made)

@@ -16,14 +16,16 @@ from emu.qmp.run_state import RunState
 from emu.snapshot import SnapshotError, check_alike, from_plain, to_plain
 
 if TYPE_CHECKING:
+    from emu.cpu_models import X86Cpu
     from machines.pc import X86Pc
 
 State = dict[str, Any]
 
 # What two machines must have in common, and the option that chooses it.
-CHOSEN_BY = {"type": "-M", "memory": "-m", "topology": "-smp", "cpu": "-cpu", "features": "-cpu", "acpi": "-M ...,acpi=",
+CHOSEN_BY = {"type": "-M", "memory": "-m", "topology": "-smp", "cpu": "-cpu", "acpi": "-M ...,acpi=",
              "smm": "-M ...,smm=", "rom": "-bios", "serial": "-serial"}  # fmt: skip
 LEVELS = ("sockets", "dies", "cores", "threads")
+IDENTITY = ("vendor", "family", "model", "stepping", "model_id", "level", "xlevel", "phys_bits", "hypervisor_signature")
 
 
 def capture(vm: X86Pc) -> State:
@@ -48,14 +50,15 @@ def restore(vm: X86Pc, state: State) -> None:
     before = capture(vm)
     check(before, state)
     try:
-        _apply(vm, state)
+        apply(vm, state)
     except Exception as error:
-        _apply(vm, before)
+        apply(vm, before)
         raise SnapshotError(f"the snapshot has a value that no machine can have: {error}") from error
 
 
-def _apply(vm: X86Pc, state: State) -> None:
-    vm.engine.library.flush_cache(vm.engine.address)
+def apply(vm: X86Pc, state: State) -> None:
+    """`restore` for a state that is known to fit."""
+    vm.engine.drop_code()
     for name in vm.stateful:
         now = getattr(vm, name)
         setattr(vm, name, from_plain(now, state["parts"][name]))
@@ -68,18 +71,23 @@ def _apply(vm: X86Pc, state: State) -> None:
 # --- is it the same machine?
 def configuration(vm: X86Pc) -> dict[str, Any]:
     """The choices of a user that a snapshot depends on."""
-    boot_cpu, topology = vm.vcpus[min(vm.vcpus)].model, vm.topology
+    topology = vm.topology
     return {
         "type": machine_type(vm),
         "memory": vm.ram_size,
         "topology": {level: getattr(topology, level) for level in LEVELS},
-        "cpu": boot_cpu.type_name,
-        "features": sorted(boot_cpu.features),
+        "cpu": vm.cpu_type,
+        "models": {str(index): model(vm.vcpus[index].model) for index in sorted(vm.vcpus)},
         "acpi": vm.config.acpi,
         "smm": vm.has_smm,
         "rom": len(vm.memory.rom),
         "serial": len(vm.uarts),
     }
+
+
+def model(cpu: X86Cpu) -> dict[str, Any]:
+    """What a CPU says of itself that its type leaves open."""
+    return {name: getattr(cpu, name) for name in IDENTITY} | {"features": sorted(cpu.features)}
 
 
 def machine_type(vm: X86Pc) -> str:
@@ -94,14 +102,13 @@ def check(mine: State, theirs: State) -> None:
         raise SnapshotError("this is no state of a machine")
     _check_machine(mine["machine"], theirs["machine"])
     _check_cpus(mine, theirs)
+    for index, mine_says in mine["machine"]["models"].items():
+        _check_model(index, mine_says, theirs["machine"].get("models", {}).get(index, {}))
     check_alike(mine, theirs, "state")
 
 
 def _check_machine(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
     for name, option in CHOSEN_BY.items():
-        if name == "features" and mine.get(name) != theirs.get(name):
-            raise SnapshotError(f"the snapshot's CPUs have other features: {_difference(mine[name], theirs.get(name))}; "
-                                f"start this machine with the same {option}")  # fmt: skip
         if mine.get(name) != theirs.get(name):
             raise SnapshotError(f"the snapshot is of a machine with {name} {_shown(name, theirs.get(name))}, this one has "
                                 f"{_shown(name, mine.get(name))}: start it with the same {option}")  # fmt: skip
@@ -113,6 +120,14 @@ def _shown(name: str, value: Any) -> str:
     if name == "topology" and isinstance(value, dict):
         return ",".join(f"{level}={count}" for level, count in value.items())
     return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _check_model(index: str, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    for name, value in mine.items():
+        if value != theirs.get(name):
+            difference = _difference(value, theirs.get(name)) if name == "features" else f"{theirs.get(name)}, not {value}"
+            raise SnapshotError(f"the snapshot's CPU {index} has other {name}: {difference}; start this machine with the same "
+                                "-cpu and -device")  # fmt: skip
 
 
 def _difference(mine: list[str], theirs: Any) -> str:

@@ -66,7 +66,7 @@ def slices(guest, count, stop_every=None):
     return found
 
 
-@pytest.mark.parametrize("backend", ("native", "bytecode"))
+@pytest.mark.parametrize("backend", ("native", "bytecode", pytest.param("numba", marks=pytest.mark.slow)))
 @pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS)
 @pytest.mark.parametrize("stop_every", (1, 2, 3, 7, 33, 64))
 def test_stops_are_invisible(text, backend, stop_every):
