@@ -24,7 +24,7 @@ from .objects import MAX_METHOD_ARGUMENTS, RegionSpace
 from .operators import COMPARE  # noqa: F401 (that module fills HANDLERS)
 from .opcodes import BY_NAME
 from .parser import Declarations, Term, parse
-from .references import Unresolved, dereference, resolve
+from .references import MAX_REFERENCES, Unresolved, dereference, resolve
 from .regions import read_buffer_field, read_field
 from .statements import Left, Returned, acquire, release
 from .steps import DebugOutput, Notification, Slept, Statement, Step, Waiting
@@ -263,9 +263,11 @@ class Evaluator:
 
     def plain(self, value: Any, frame: Frame) -> Steps:
         """An operand as data: references from Index and to locals are looked through."""
-        while isinstance(value, Reference):
+        for _ in range(MAX_REFERENCES):
+            if not isinstance(value, Reference):
+                return value
             value = yield from dereference(self, value, frame)
-        return value
+        raise AmlError("references lead to each other")
 
     def finished(self, value: Any, frame: Frame) -> Steps:
         """A result for the host: names inside packages become paths."""

@@ -29,6 +29,7 @@ from .values import (
 if TYPE_CHECKING:
     from .evaluator import Evaluator
 
+MAX_REFERENCES = 16  # from one to the next; more are a circle
 SLOTS = {f"Local{n}": ("locals", n) for n in range(8)} | {f"Arg{n}": ("args", n) for n in range(7)}
 
 
@@ -169,10 +170,12 @@ def place(ev: Evaluator, term: Term, frame: Frame) -> Steps:
 def node_of(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     """The named object that a term means, itself or by reference."""
     reference = yield from place(ev, term, frame)
-    while isinstance(reference, (SlotReference, ElementReference)):
+    for _ in range(MAX_REFERENCES):
+        if not isinstance(reference, (SlotReference, ElementReference)):
+            break
         reference = yield from dereference(ev, reference, frame)
-        if isinstance(reference, Node):
-            return reference
+    if isinstance(reference, Node):
+        return reference
     if isinstance(reference, str):
         return ev.namespace.find(reference, frame.scope)
     if not isinstance(reference, NodeReference):
@@ -184,15 +187,14 @@ def node_of(ev: Evaluator, term: Term, frame: Frame) -> Steps:
 def object_of(ev: Evaluator, term: Term, frame: Frame) -> Steps:
     """The object that SizeOf and ObjectType look at: references are looked through, methods are not called."""
     found = yield from place(ev, term, frame)
-    while isinstance(found, Reference):
-        if not isinstance(found, NodeReference):
-            found = yield from dereference(ev, found, frame)
+    for _ in range(MAX_REFERENCES):
+        if not isinstance(found, Reference):
+            return found.object if isinstance(found, Node) else found
+        if isinstance(found, NodeReference):
+            found = yield from ev.settled(found.node, frame)
         else:
-            obj = yield from ev.settled(found.node, frame)
-            if not isinstance(obj, Reference):
-                return obj
-            found = obj
-    return found.object if isinstance(found, Node) else found
+            found = yield from dereference(ev, found, frame)
+    raise AmlError("references lead to each other")
 
 
 @runs("ObjectType")

@@ -267,6 +267,12 @@ def test_object_type_names_kinds_by_number():
     assert [ev.run(f"\\TYP{n}") for n in range(3)] == [2, 8, 0]
 
 
+@pytest.mark.parametrize("use", [Return(Add(Local0, 1)), Return(ObjectType(Local0)), Return(SizeOf(Local0)), Return(Local0)])
+def test_a_circle_of_references_is_an_error(use):
+    with pytest.raises(AmlError, match="references lead to each other"):
+        run(Store(RefOf(Local0), Local0), use)
+
+
 def test_a_local_without_value_cannot_be_read():
     with pytest.raises(AmlError, match="Local2 has no value"):
         run(Return(Local2))
