@@ -9,7 +9,7 @@ ACPI 6.4, sections 6 (device configuration) and 7.4.2 (sleep states).
 # fmt: off
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from .aml import (
     And, Arg0, Body, ByteAcc, Cache, Call, CreateDWordField, DerefOf, Device, DWordAcc, DWordMemory, EisaId,
@@ -238,10 +238,8 @@ def _parallel(number: int) -> Node:
 
 
 def sleep_states(platform: Platform) -> Node:
-    """SLP_TYP values of S3 (if the machine has it), S4 and S5, for PM1a and PM1b."""
-    states: Sequence[tuple[str, int]] = (("_S4", 2), ("_S5", 0))
-    if platform.suspend_to_ram:
-        states = (("_S3", 1), *states)
+    """SLP_TYP values of S3 and S4, if the machine has them, and S5, for PM1a and PM1b."""
+    states = [("_S3", 1)] * platform.suspend_to_ram + [("_S4", 2)] * platform.suspend_to_disk + [("_S5", 0)]
     return Scope("\\", [Name(name, Package(slp_typ, slp_typ, 0, 0)) for name, slp_typ in states])
 
 

@@ -108,6 +108,7 @@ class Platform:
     smi_cpu_hotunplug: bool = False
     pci_hotplug: bool = False
     suspend_to_ram: bool = False
+    suspend_to_disk: bool = True
     serial_ports: int = 1
     parallel_ports: int = 0
     mmconfig: Window | None = None

@@ -49,8 +49,6 @@ class Pc(X86Pc):
         self.pci.add(ISA_BRIDGE_SLOT, 0, self.isa)
         self.pci.add(ISA_BRIDGE_SLOT, 1, self.ide)
         self.pci.add(ISA_BRIDGE_SLOT, 3, self.pm_function)
-        for function in self.pci.functions.values():
-            function.realize()
 
     def reset_chipset(self) -> None:
         self.pci_ports.reset()

@@ -63,8 +63,6 @@ class Q35(X86Pc):
         self.pci.add(ICH9_SLOT, LPC, self.lpc)
         self.pci.add(ICH9_SLOT, SATA, Ich9Sata())
         self.pci.add(ICH9_SLOT, SMBUS, Ich9Smbus())
-        for function in self.pci.functions.values():
-            function.realize()
 
     def reset_chipset(self) -> None:
         self.pci_ports.reset()

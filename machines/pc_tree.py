@@ -32,13 +32,11 @@ def place_parts(pc: X86Pc) -> None:
     for device in on_isa:
         isa.attach(device)
     pc.tree.rtc_state, pc.tree.acpi_device = pc.rtc, pc.acpi_device
-    _attach_to_system(unattached.add_child("sysbus", qom.SystemBus()), pc.tree)
-
-
-def _attach_to_system(bus: qom.Bus, machine: qom.Object) -> None:
-    """The devices that are simply part of the machine are wherever they are made; their bus is this one.  All is realized now."""
-    for device in machine.walk():
-        if isinstance(device, qom.DeviceObject):
-            if device.bus_type == bus.type_name:
-                bus.attach(device)
-            qom.realize(device)
+    system = unattached.add_child("sysbus", qom.SystemBus())
+    devices = [each for each in pc.tree.walk() if isinstance(each, qom.DeviceObject) and not each.realized]
+    for each in devices:
+        if each.bus_type == system.type_name:
+            system.attach(each)
+        for setting in pc.config.globals:
+            setting.apply(each)
+        qom.realize(each)

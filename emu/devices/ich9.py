@@ -13,6 +13,7 @@ from emu.bus import AddressSpace
 from emu.device import Window
 from emu.devices import ahci
 from emu.devices.pci import COMMAND, STATUS, PciFunction
+from emu.devices.sleep import SleepSettings
 from emu.devices.smbus import SmbusHost
 from emu.irq import Irq
 
@@ -25,7 +26,7 @@ RESET_CONTROL_PORT, RESET_HARD, RESET_CPU = 0xCF9, 0x02, 0x04
 FIRST_PIRQ_GSI = 16
 
 
-class Ich9Lpc(PciFunction):
+class Ich9Lpc(SleepSettings, PciFunction):
     """`gsi` are the 24 interrupt inputs; PIRQA to PIRQH are GSI 16 to 23, and ISA lines where the guest routes them.
 
     `on_pm_base(base, enabled)` follows PMBASE, `on_reset()` is the reset control register.

@@ -12,6 +12,7 @@ from emu import log, qom
 from emu.bus import AddressSpace
 from emu.device import Device, Window
 from emu.devices.pci import COMMAND, STATUS, STATUS_ERRORS, PciFunction
+from emu.devices.sleep import SleepSettings
 from emu.devices.smbus import SmbusHost
 from emu.irq import Irq
 
@@ -195,7 +196,7 @@ SMBUS_BASE, SMBUS_HOST_CONFIG = 0x90, 0xD2
 SMBUS_DEFAULT_BASE, SMBUS_ENABLE_AND_SCI = 0xB100, 0x09
 
 
-class Piix4Pm(PciFunction):
+class Piix4Pm(SleepSettings, PciFunction):
     """`on_pm_base(base, enabled)` says where the 64-byte PM block is, at each change and after reset.
 
     `com1`, `com2`, `lpt` tell which ISA ports the resource registers report as present.

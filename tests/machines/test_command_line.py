@@ -257,6 +257,25 @@ def test_objects_and_sizes_that_cannot_be(arguments, text, capsys):
     assert capsys.readouterr().err.strip().endswith(f": {text}")
 
 
+@pytest.mark.parametrize("machine, device", [("pc", "PIIX4_PM"), ("q35", "ICH9-LPC")])
+def test_globals_reach_devices_of_the_machine(machine, device):
+    vm = Ours(["-M", machine, "-m", "16M", "-global", f"{device}.disable_s3=1", "-global", f"{device}.disable_s4=1"])
+    path = vm.query("qom-get", path="/machine", property="acpi-device")
+    assert [vm.query("qom-get", path=path, property=f"disable_{state}") for state in ("s3", "s4")] == [1, 1]
+    assert not vm.machine.platform().suspend_to_disk
+    vm.close()
+
+
+@pytest.mark.parametrize("setting, text", [
+    ("PIIX4_PM.foo=1", "can't apply global PIIX4_PM.foo=1: Property 'PIIX4_PM.foo' not found"),
+    ("PIIX4_PM.disable_s3=0", "can't apply global PIIX4_PM.disable_s3=0: suspend to RAM is not supported: leave disable_s3 out, "
+                              "or set it to 1"),
+])  # fmt: skip
+def test_globals_that_devices_refuse(setting, text, capsys):
+    assert system_x86_64(["-m", "16M", "-S", "-global", setting]) == 1
+    assert capsys.readouterr().err.strip().endswith(text)
+
+
 def test_a_cpu_object_of_the_command_line_is_plugged_by_its_link():
     vm = Ours(["-m", "16M", "-smp", "1,maxcpus=2", "-object", "qemu64-x86_64-cpu,id=spare"])
     assert vm.query("qom-get", path="/objects/spare", property="realized") is False
