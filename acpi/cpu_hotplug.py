@@ -16,7 +16,6 @@ from enum import IntEnum, IntFlag
 
 from emu import log
 from emu.device import Device, Reg
-from emu.snapshot import Plain, SnapshotError
 
 REGION_SIZE = 12
 BOOT_CPU = 0
@@ -221,10 +220,3 @@ class CpuHotplug(Device):
 
     def reset(self) -> None:
         """Nothing: selector, command and pending events survive a system reset."""
-
-    def check(self, state: Plain, where: str) -> None:
-        super().check(state, where)
-        if [slot["arch_id"] for slot in state["slots"]] != [slot.arch_id for slot in self.slots]:
-            raise SnapshotError(
-                f"{where}: the snapshot's possible CPUs have other ids than this machine's: start it with the same -smp"
-            )

@@ -1,11 +1,13 @@
-"""Chapter 13: snapshots of the hot-plug hardware: everything a guest could tell the difference by moves to a fresh board."""
+"""Chapter 13: snapshots of the hot-plug hardware: everything a guest could tell the difference by moves to a fresh board.
+
+That the possible CPUs are the same on both sides is seen to by the machine (machines/snapshot.py).
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from acpi.cpu_hotplug import Command, CpuHotplug, Flag
-from emu.snapshot import SnapshotError
+from acpi.cpu_hotplug import Command, Flag
 from tests.acpi.boards import DATA, FLAGS, Board, GedBoard
 
 
@@ -84,13 +86,6 @@ def test_a_scan_goes_on_when_a_snapshot_is_taken_between_any_two_of_its_steps(ow
         ospm.spaces = {space: own.io for space in ospm.spaces}
     assert ospm.take_notifications() == [("\\_SB.CPUS.C001", 1), ("\\_SB.CPUS.C003", 1)]
     assert own.all_flags() == [1, 5, 0, 1]
-
-
-def test_a_snapshot_of_other_possible_cpus_does_not_fit():
-    with pytest.raises(SnapshotError, match="cpus.slots: a list of 3"):
-        CpuHotplug([0, 1]).check(CpuHotplug([0, 1, 2]).save(), "cpus")
-    with pytest.raises(SnapshotError, match="same -smp"):
-        CpuHotplug([0, 1]).check(CpuHotplug([0, 2]).save(), "cpus")
 
 
 def test_no_callback_runs_while_a_snapshot_is_loaded(own):
