@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from emu import qom
+from emu.hmp import qtree
 from emu.hmp.commands import integer
 from emu.hmp.monitor import INFO, HumanMonitor
 from emu.qmp.version import PACKAGE, QEMU_VERSION_TEXT
@@ -120,31 +119,9 @@ def qom_tree(monitor: HumanMonitor, arguments: str) -> str:
     return qom.format_tree(qom.resolve(monitor.context.machine.root, arguments or "/machine")) + "\n"
 
 
-def _shown_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value} ({value:#x})"
-    return f'"{value}"'
-
-
-def _qtree(obj: qom.Object, depth: int) -> list[str]:
-    lines = []
-    if isinstance(obj, qom.DeviceObject):
-        lines.append("  " * depth + f'dev: {obj.type_name}, id "{obj.user_id or ""}"')
-        depth += 1
-        for name, prop in obj.properties.items():
-            if not prop.hidden and prop.writable and name == prop.name and prop.type != "bool":
-                lines.append("  " * depth + f"{name} = {_shown_value(prop.get(obj))}")
-    for child in obj.children.values():
-        lines += _qtree(child, depth)
-    return lines
-
-
 @info("qtree", "", "show device tree")
-def qtree(monitor: HumanMonitor, arguments: str) -> str:
-    lines = ["bus: main-system-bus", "  type System"]
-    return "\n".join(lines + _qtree(monitor.context.machine.root, 1)) + "\n"
+def qtree_(monitor: HumanMonitor, arguments: str) -> str:
+    return qtree.tree(monitor.context.machine.root)
 
 
 @info("chardev", "", "show the character devices")

@@ -70,6 +70,19 @@ def test_interrupt_statistics_have_qemus_lines(qemu, ours):
         assert all(line.fullmatch(each) for each in peer.hmp("info irq").splitlines())
 
 
+def bus_tree(text: str) -> list[str]:
+    """The lines that name buses and devices, without CPUs, which QEMU leaves out, and the serial port, which is always there."""
+    lines = re.findall(r"^ *(?:bus: \S+|type \S+|dev: \S+, id \".*\")$", text, re.MULTILINE)
+    return [line for line in lines if not re.search(r"dev: (\w+-x86_64-cpu|apic|isa-serial|isa-debugcon),", line)]
+
+
+def test_device_tree_is_laid_out_as_qemus(qemu, ours):
+    theirs, mine = (bus_tree(peer.hmp("info qtree")) for peer in (qemu, ours))
+    assert len(mine) > 30
+    assert set(mine) <= set(theirs)
+    assert [line for line in mine if "bus: " in line] == [line for line in theirs if "bus: " in line and line in mine]
+
+
 def test_memory_tree_has_qemus_lines(qemu, ours):
     line = re.compile(r"address-space: .+|( {2})+[0-9a-f]{16}-[0-9a-f]{16} \(prio -?\d+, (i/o|ram|rom|container)\): \S.*|")
     theirs, mine = qemu.hmp("info mtree"), ours.hmp("info mtree")
