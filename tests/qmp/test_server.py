@@ -18,7 +18,7 @@ import pytest
 
 from emu.qmp import Context, commands  # noqa: F401
 from emu.qmp.server import QmpServer
-from emu.qmp.transport import Poller, SocketTransport, TransportError, parse_transport
+from emu.qmp.transport import Poller, SocketTransport, StdioTransport, TransportError, parse_transport
 
 from .conftest import FakeMachine
 
@@ -216,3 +216,22 @@ def test_slow_reader_gets_everything(served):
     for _ in range(40):
         assert len(json.loads(client.file.readline())["return"]) > 150
     client.close()
+
+
+def test_stdout_that_nobody_reads_keeps_a_limited_amount(monkeypatch):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    monkeypatch.setattr("emu.qmp.transport.OUTPUT_LIMIT", 1 << 16)
+    with os.fdopen(writer, "w") as stdout, os.fdopen(os.dup(0)) as stdin:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        transport = StdioTransport("serial0")
+        for _ in range(100):
+            transport.write(b"x" * 10_000)
+        assert len(transport._output) == 1 << 16
+        received = 0
+        while transport._output:
+            received += len(os.read(reader, 1 << 20))
+            transport.flush()
+        assert received > 1 << 16
+    os.close(reader)
