@@ -29,6 +29,10 @@ class Owner(Protocol):
         """Start in real mode at CS = vector << 8, IP = 0."""
 
 
+class Nobody(Owner):
+    """Of an APIC that is unplugged.  The vCPU's memory goes with the last reference to it, and here was one that led in a circle."""
+
+
 def highest(bitmap: int) -> int:
     """Highest vector of a 256-bit map, -1 if it is empty."""
     return bitmap.bit_length() - 1

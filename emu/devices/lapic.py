@@ -15,7 +15,7 @@ from emu import log
 from emu.clock import Clock
 from emu.device import Reg
 from emu.devices.apic_bus import ApicBus, DeliveryMode, DestinationMode, TriggerMode
-from emu.devices.apic_delivery import Owner, highest
+from emu.devices.apic_delivery import Nobody, Owner, highest
 from emu.devices.apic_lvt import LocalVectorTable
 from emu.devices.apic_msrs import ApicMsrs
 from emu.devices.apic_registers import (
@@ -104,8 +104,9 @@ class LocalApic(ApicMsrs, LocalVectorTable):
         self.reset()
 
     def unrealize(self) -> None:
-        """Unplugged: no more timer events.  Leaving the bus is the caller's part, `ApicBus.remove`."""
+        """Unplugged: no more timer events, no more owner.  Leaving the bus is the caller's part, `ApicBus.remove`."""
         self.timer.reset()
+        self.owner = Nobody()
         super().unrealize()
 
     # ---- reset ------------------------------------------------------------------------------------------------------

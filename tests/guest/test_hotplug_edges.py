@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from emu.qmp import QmpError
 from emu.qom import ObjectError
@@ -134,6 +137,20 @@ def test_slot_and_id_are_free_with_device_deleted(boot, plug):
         device_add(vm, 1, id="cpu1")
         vm.serial.expect(hotplug.online_line(1).strip(), within="1 s")
     vm.serial.send("s").expect("present 2 online 2")
+
+
+def test_memory_of_an_ejected_cpu_is_free_at_once(boot, plug):
+    vm = boot()
+    plug(vm, 1)
+    vcpu = weakref.ref(vm.vcpus[1].vcpu)
+    gc.disable()
+    try:
+        vm.qmp.device_del(id="cpu1")
+        vm.qmp.wait("DEVICE_DELETED")
+        vm.run_for(1)
+        assert vcpu() is None
+    finally:
+        gc.enable()
 
 
 def test_boot_cpu_is_refused_and_nothing_is_asked_of_the_guest(boot):
