@@ -12,7 +12,7 @@ fields are message buffers (SMBus, IPMI, GPIO, serial buses).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from .conversions import Conversions
 from .declarations import OBJECTS
@@ -26,6 +26,7 @@ from .opcodes import BY_NAME
 from .parser import Declarations, Term, parse
 from .references import MAX_REFERENCES, Unresolved, dereference, resolve
 from .regions import read_buffer_field, read_field
+from .spaces import ConfigurationPorts, Space
 from .statements import Left, Returned, acquire, release
 from .steps import DebugOutput, Notification, Slept, Statement, Step, Waiting
 from .values import (
@@ -46,14 +47,6 @@ from .values import (
 MAX_DEPTH = 100
 STA_PRESENT = 1
 STA_FUNCTIONING = 8
-
-
-class Space(Protocol):
-    """An address space: emu.bus.AddressSpace, or anything that reads and writes little-endian numbers."""
-
-    def read(self, addr: int, size: int) -> int: ...
-
-    def write(self, addr: int, size: int, value: int) -> None: ...
 
 
 class Run:
@@ -90,9 +83,9 @@ class Run:
 class Evaluator:
     """Loaded tables and the address spaces that their fields are in.
 
-    `io`, `memory` and `pci_config` answer accesses; the addresses of the last are
-    segment << 32 | bus << 20 | device << 15 | function << 12 | offset.  `spaces` adds others by number and may be
-    changed at any time.  `interfaces` are what _OSI says yes to.
+    `io`, `memory` and `pci_config` answer accesses.  Addresses of the last are segment << 32 | bus << 20 | device << 15 |
+    function << 12 | offset; without it, PCI configuration goes through ports.  `spaces` has them by the numbers of
+    RegionSpace and may be changed at any time.  `interfaces` are what _OSI says yes to.
     """
 
     def __init__(
@@ -106,6 +99,8 @@ class Evaluator:
     ) -> None:
         given = {RegionSpace.SystemIO: io, RegionSpace.SystemMemory: memory, RegionSpace.PCI_Config: pci_config}
         self.spaces: dict[int, Space] = {number: space for number, space in given.items() if space is not None}
+        if io is not None:
+            self.spaces.setdefault(RegionSpace.PCI_Config, ConfigurationPorts(self.spaces))
         self.namespace = Namespace()
         self.interfaces, self.max_depth = interfaces, max_depth
         self.convert = Conversions(64)

@@ -270,7 +270,10 @@ def store_element(ev: Evaluator, reference: ElementReference, value: Any, frame:
     if isinstance(container, Package):
         container[number] = NodeReference(value) if isinstance(value, Node) else copied(value)
         return
-    byte = ev.convert.to_buffer((yield from ev.plain(value, frame)))[0]
+    first = ev.convert.to_buffer((yield from ev.plain(value, frame)))[:1]
+    if not first:
+        raise AmlError("an empty buffer has no byte to store")
+    byte = first[0]
     if isinstance(container, bytearray):
         container[number] = byte
     elif reference.home is not None:

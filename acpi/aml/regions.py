@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from .dispatch import Steps
 from .errors import AmlError
+from .names import Path
 from .objects import RegionSpace, UpdateRule
+from .spaces import PCI_BUS_SHIFT, PCI_DEVICE_SHIFT, PCI_FUNCTION_SHIFT
 from .steps import SPACE_NAMES, Access
 from .values import BufferField, FieldUnit, Frame, Node, Region
 
 if TYPE_CHECKING:
     from .evaluator import Evaluator
 
-PCI_SEGMENT_SHIFT, PCI_BUS_SHIFT, PCI_DEVICE_SHIFT, PCI_FUNCTION_SHIFT = 32, 20, 15, 12
-PCI_HEADER_TYPE, PCI_SECONDARY_BUS = 0x0E, 0x19
+PCI_SEGMENT_SHIFT = 32
+PCI_HEADER_TYPE, PCI_HEADER_LAYOUT, PCI_SECONDARY_BUS = 0x0E, 0x7F, 0x19
 PCI_IS_BRIDGE = 1
 
 
@@ -108,25 +110,30 @@ def _address(ev: Evaluator, unit: FieldUnit, offset: int, frame: Frame) -> Steps
 
 def _pci_function(ev: Evaluator, node: Node, frame: Frame) -> Steps:
     """The configuration space of the PCI device that a region is in; bridges on the way say their bus number."""
-    chain = [p for n in range(1, len(node.path)) if (p := node.path[:n]) and (*p, "_ADR") in ev.namespace.nodes]
-    if not chain:
-        raise AmlError(f"{node} is in no PCI device: no _ADR around it")
-    segment = bus = 0
-    for n in range(1, len(node.path)):
-        for name in ("_SEG", "_BBN"):
-            found = ev.namespace.nodes.get((*node.path[:n], name))
-            if found is not None:
-                number = yield from ev.fetch(found, frame)
-                segment, bus = (number, bus) if name == "_SEG" else (segment, number)
-    base = 0
-    for level, path in enumerate(chain):
-        adr = yield from ev.fetch(ev.namespace.nodes[(*path, "_ADR")], frame)
-        base = segment << PCI_SEGMENT_SHIFT | bus << PCI_BUS_SHIFT
-        base |= (adr >> 16) << PCI_DEVICE_SHIFT | (adr & 0xFFFF) << PCI_FUNCTION_SHIFT
-        config = ev.spaces[RegionSpace.PCI_Config]
-        if level < len(chain) - 1 and config.read(base + PCI_HEADER_TYPE, 1) & 0x7F == PCI_IS_BRIDGE:
+    segment = bus = base = None
+    config = ev.spaces[RegionSpace.PCI_Config]
+    for depth in range(1, len(node.path)):
+        around = node.path[:depth]
+        segment = yield from _integer_at(ev, (*around, "_SEG"), segment, frame)
+        bus = yield from _integer_at(ev, (*around, "_BBN"), bus, frame)
+        adr = yield from _integer_at(ev, (*around, "_ADR"), None, frame)
+        if adr is None:
+            continue
+        if base is not None and config.read(base + PCI_HEADER_TYPE, 1) & PCI_HEADER_LAYOUT == PCI_IS_BRIDGE:
             bus = config.read(base + PCI_SECONDARY_BUS, 1)
+        base = (segment or 0) << PCI_SEGMENT_SHIFT | (bus or 0) << PCI_BUS_SHIFT
+        base |= (adr >> 16) << PCI_DEVICE_SHIFT | (adr & 0xFFFF) << PCI_FUNCTION_SHIFT
+    if base is None:
+        raise AmlError(f"{node} is in no PCI device: no _ADR around it")
     return base
+
+
+def _integer_at(ev: Evaluator, path: Path, default: int | None, frame: Frame) -> Steps:
+    """The value of an object if there is one at this path."""
+    node = ev.namespace.nodes.get(path)
+    if node is None:
+        return default
+    return ev.convert.to_integer((yield from ev.plain((yield from ev.fetch(node, frame)), frame)))
 
 
 # ---------------------------------------------------------------- buffers and bits

@@ -201,6 +201,11 @@ def test_an_index_outside_is_an_error():
         run(Store(Package(1, 2), Local0), Return(DerefOf(Index(Local0, 2))))
 
 
+def test_an_empty_buffer_is_no_byte():
+    with pytest.raises(AmlError, match="an empty buffer has no byte"):
+        run(Store(Buffer(b"ab"), Local0), Store(Buffer(b""), Index(Local0, 1)))
+
+
 def test_an_element_without_value_cannot_be_read():
     with pytest.raises(AmlError, match="element 1 of a package has no value"):
         run(Store(Package(1, count=2), Local0), Return(DerefOf(Index(Local0, 1))))
@@ -267,7 +272,9 @@ def test_object_type_names_kinds_by_number():
     assert [ev.run(f"\\TYP{n}") for n in range(3)] == [2, 8, 0]
 
 
-@pytest.mark.parametrize("use", [Return(Add(Local0, 1)), Return(ObjectType(Local0)), Return(SizeOf(Local0)), Return(Local0)])
+@pytest.mark.parametrize(
+    "use", [Return(Add(Local0, 1)), Return(ObjectType(Local0)), Return(SizeOf(Local0)), Return(Local0)]
+)
 def test_a_circle_of_references_is_an_error(use):
     with pytest.raises(AmlError, match="references lead to each other"):
         run(Store(RefOf(Local0), Local0), use)

@@ -185,3 +185,16 @@ def test_configuration_space_outside_of_a_device_is_an_error():
     ev = load(config_field("VAL"), pci_config=Memory())
     with pytest.raises(AmlError, match=r"\\VALR is in no PCI device"):
         ev.run("\\VAL")
+
+
+def test_configuration_space_goes_through_ports_unless_there_is_something_better():
+    io = Memory()
+    ev = load(Scope("\\_SB", Device("ISA", Name("_ADR", 0x1F0003), config_field("VAL"))), io=io)
+    ev.run("\\_SB.ISA.VAL")
+    assert io.log == [f"W32 cf8={1 << 31 | 0x1F << 11 | 3 << 8 | 0x40:x}", "R8 cfc=0"]
+
+
+def test_ports_do_not_reach_other_segments():
+    ev = load(Scope("\\_SB", Device("ISA", Name("_SEG", 1), Name("_ADR", 0), config_field("VAL"))), io=Memory())
+    with pytest.raises(AmlError, match="0x100000040 is out of reach of the ports"):
+        ev.run("\\_SB.ISA.VAL")

@@ -99,3 +99,13 @@ def test_the_tables_of_a_machine_run_on_its_ports():
         told = [step for step in ospm.steps("\\_GPE._E02") if isinstance(step, Notification)]
         assert [(str(step.node), step.value) for step in told] == [(CPU1, 1)]
         assert [ospm.run(f"\\_SB.CPUS.C{n:03X}._STA") for n in range(4)] == [0xF, 0xF, 0, 0]
+
+
+def test_a_link_of_a_machine_is_routed_where_its_resources_are_set():
+    with Q35(memory="64M") as vm:
+        ospm = Evaluator(dsdt(vm.platform()), io=vm.io)
+        irq_11 = ospm.run("\\_SB.LNKA._CRS")[:-6] + bytes.fromhex("0b0000007900")
+        ospm.run("\\_SB.LNKA._SRS", irq_11)
+        assert ospm.run("\\_SB.LNKA._CRS") == irq_11
+        ospm.run("\\_SB.LNKA._DIS")
+        assert ospm.run("\\_SB.LNKA._STA") == 0x9
