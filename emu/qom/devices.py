@@ -45,6 +45,11 @@ class Bus(Object):
     is_realized = Property("bool", name="realized", get=lambda self: True, hidden=True)
 
     @property
+    def bus_name(self) -> str:
+        """What messages call it."""
+        return self.child_name
+
+    @property
     def devices(self) -> list[DeviceObject]:
         return [place.device for place in self.own_properties.values() if isinstance(place, BusPlace)]
 
@@ -66,6 +71,7 @@ class SystemBus(Bus):
     """The bus of devices that are simply part of the machine."""
 
     name = "System"
+    bus_name = "main-system-bus"
 
 
 class IsaBus(Bus):

@@ -157,6 +157,15 @@ def test_realized_hotplugged_hotpluggable_are_qemus(ours, qemu, path, flags):
         assert read == flags
 
 
+def test_parts_of_the_machine_cannot_be_unplugged_in_qemus_words(ours, qemu):
+    for kind in ("isa-i8259", "hpet", "fw_cfg_io", "i440FX", "mch", "apic-bus"):
+        errors = []
+        for peer in (ours, qemu):
+            path = next((path for path, each in tree(peer) if each == kind), "/machine/peripheral/none")
+            errors.append(peer.execute("device_del", id=path)["error"])
+        assert errors[0] == errors[1]
+
+
 def test_links_of_the_machine_lead_to_its_clock_and_power_management(ours, qemu):
     for name in ("rtc_state", "acpi-device"):
         kinds = {peer.query("qom-get", path=peer.query("qom-get", path="/machine", property=name), property="type")

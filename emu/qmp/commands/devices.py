@@ -70,7 +70,9 @@ def device_del(vm: Context, id: str) -> None:
         raise QmpError(f"Device '{id}' not found", DEVICE_NOT_FOUND) from None
     if not isinstance(device, qom.DeviceObject):
         raise QmpError(f"{id} is not a hotpluggable device")
+    if device.parent_bus is not None and not device.parent_bus.hotplug:
+        raise QmpError(f"Bus '{device.parent_bus.bus_name}' does not support hotplugging")
     if not device.hotpluggable:
-        raise QmpError(f"Device '{device.type_name}' does not support hot-unplugging")
+        raise QmpError(f"Device '{device.type_name}' does not support hotplugging")
     vm.machine.migration.refuse("device_del")
     vm.machine.device_del(device.path)
