@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from emu.devices.i8042 import I8042
+from emu.devices.held_keys import HeldKeys
 from emu.devices.ioapic import IoApic
 from emu.devices.pci import PciBus
 from emu.qmp.errors import QmpError
@@ -20,7 +20,7 @@ from machines.pc_cpus import PcCpus
 class MonitorApi(PcCpus):
     """The part of a PC that answers monitors."""
 
-    keyboard: I8042
+    held_keys: HeldKeys
     ioapic: IoApic
     pci: PciBus
 
@@ -94,13 +94,7 @@ class MonitorApi(PcCpus):
             vcpu.apic.lint1.pulse()
 
     def press_keys(self, codes: Sequence[int], hold_ns: int) -> None:
-        for code in codes:
-            self.keyboard.keyboard.key(code, True)
-        self.clock.call_at(self.clock.now + hold_ns, lambda: self._release_keys(codes))
-
-    def _release_keys(self, codes: Sequence[int]) -> None:
-        for code in reversed(codes):
-            self.keyboard.keyboard.key(code, False)
+        self.held_keys.press(codes, hold_ns)
 
     def numa_nodes(self) -> list[dict[str, Any]]:
         nodes = self.config.nodes.nodes if self.config.nodes else []

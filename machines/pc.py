@@ -19,6 +19,7 @@ from emu.devices.debug_exit import DebugExit
 from emu.devices.debugcon import DebugConsole
 from emu.devices.dma import IsaDma
 from emu.devices.fw_cfg import NUMA, FwCfg, FwCfgIo
+from emu.devices.held_keys import HeldKeys
 from emu.devices.hpet import BASE as HPET_BASE
 from emu.devices.hpet import Hpet
 from emu.devices.i8042 import I8042
@@ -71,7 +72,7 @@ class X86Pc(PcBoot, MonitorApi):
     smp_rules: ClassVar[SmpRules] = SmpRules()
     # parts with state, CPUs and RAM aside, in the order in which a snapshot is loaded (machines/snapshot.py)
     stateful: ClassVar[tuple[str, ...]] = (
-        "scheduler", "pic", "ioapic", "gsi", "hpet", "pit", "rtc", "dma", "keyboard", "port92", "crtc", "uarts", "fw_cfg",
+        "scheduler", "pic", "ioapic", "gsi", "hpet", "pit", "rtc", "dma", "keyboard", "held_keys", "port92", "crtc", "uarts", "fw_cfg",
         "debugcon", "pm", "hotplug", "pci_ports", "pci", "tables")  # fmt: skip
     # the object tree (pc_tree.py)
     machine_type: ClassVar[type[PcMachineObject]]
@@ -149,6 +150,7 @@ class X86Pc(PcBoot, MonitorApi):
         self.dma.attach(self.io)
         self.keyboard = I8042(self.gsi[IRQ_KEYBOARD], self.gsi[IRQ_MOUSE], self._set_a20, self.reset_line)
         self.keyboard.attach(self.io)
+        self.held_keys = HeldKeys(self.clock, self.keyboard.keyboard)
         self.port92 = Port92(self._set_a20, self.reset_line)
         self.io.map(PORT_92, 1, self.port92)
         self.crtc = VgaCrtc(self.clock)

@@ -102,9 +102,9 @@ def check(mine: State, theirs: State) -> None:
         raise SnapshotError("this is no state of a machine")
     _check_machine(mine["machine"], theirs["machine"])
     _check_cpus(mine, theirs)
-    for index, mine_says in mine["machine"]["models"].items():
-        _check_model(index, mine_says, theirs["machine"].get("models", {}).get(index, {}))
     check_alike(mine, theirs, "state")
+    for index, about in mine["machine"]["models"].items():
+        _check_model(index, about, theirs["machine"]["models"][index])
 
 
 def _check_machine(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -124,16 +124,15 @@ def _shown(name: str, value: Any) -> str:
 
 def _check_model(index: str, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
     for name, value in mine.items():
-        if value != theirs.get(name):
-            difference = _difference(value, theirs.get(name)) if name == "features" else f"{theirs.get(name)}, not {value}"
-            raise SnapshotError(f"the snapshot's CPU {index} has other {name}: {difference}; start this machine with the same "
+        if value != theirs[name]:
+            difference = _difference(value, theirs[name]) if name == "features" else f"{theirs[name]}, not {value}"
+            raise SnapshotError(f"the snapshot's CPU {index} differs in {name}: {difference}; start this machine with the same "
                                 "-cpu and -device")  # fmt: skip
 
 
-def _difference(mine: list[str], theirs: Any) -> str:
-    theirs = theirs if isinstance(theirs, list) else []
+def _difference(mine: list[str], theirs: list[str]) -> str:
     only = [f"+{name}" for name in theirs if name not in mine] + [f"-{name}" for name in mine if name not in theirs]
-    return ",".join(map(str, only))
+    return ",".join(only)
 
 
 def _check_cpus(mine: State, theirs: State) -> None:

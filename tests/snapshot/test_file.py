@@ -151,7 +151,8 @@ def test_a_state_that_fits_no_machine_changes_nothing(target, whole, old, new, m
     ({"smp": "1,maxcpus=8"}, "topology sockets=1,dies=1,cores=4,threads=1, this one has .*cores=8.* the same -smp"),
     ({"smp": "1,sockets=4,maxcpus=4"}, "start it with the same -smp"),
     ({"cpu": "kvm64"}, "cpu qemu64-x86_64-cpu, this one has kvm64-x86_64-cpu: start it with the same -cpu"),
-    ({"cpu": "qemu64,-sse3"}, r"other features: \+pni; start this machine with the same -cpu"),
+    ({"cpu": "qemu64,-sse3"}, r"CPU 0 differs in features: \+pni; start this machine with the same -cpu"),
+    ({"cpu": "qemu64,family=7"}, "CPU 0 differs in family: 15, not 7; start this machine with the same -cpu"),
     ({"acpi": False}, "acpi on, this one has off"),
     ({"smp": "2,maxcpus=4"}, "this machine has CPU 1, the snapshot has not"),
 ])  # fmt: skip
@@ -173,6 +174,13 @@ def test_a_machine_without_the_plugged_cpu_is_told_how_to_get_it(booted, make, m
             "socket-id=0,core-id=2,thread-id=0, or with more CPUs in -smp")  # fmt: skip
     told = make(devices=[device(2)])
     told.load(io.BytesIO(file.getvalue()))
+
+
+def test_every_cpu_is_of_the_model_that_it_was(booted, make):
+    vm, file = booted(devices=[device(2)]), io.BytesIO()
+    vm.save(file)
+    with pytest.raises(SnapshotError, match=r"CPU 2 differs in features: \+pni"):
+        make(devices=[f"{device(2)},sse3=off"]).load(io.BytesIO(file.getvalue()))
 
 
 def test_a_cpu_that_is_there_now_but_was_not_then_is_named(booted):

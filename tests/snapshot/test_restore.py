@@ -182,3 +182,16 @@ def test_state_moves_without_a_file_when_ram_is_copied(booted, make):
     for vm in (source, target):
         vm.run_for(3 * MS)
     assert fingerprint(target) == fingerprint(source)
+
+
+def test_a_key_that_is_held_down_is_released_after_loading(booted, make):
+    source, target = booted(), make()
+    source.qmp.send_key(keys=[{"type": "qcode", "data": "shift"}, {"type": "qcode", "data": "a"}], hold_time=20)
+    target.load(saved(source))
+    events = target.keyboard.keyboard.events
+    down = list(events)
+    assert down
+    target.run_for(19 * MS)
+    assert events == down
+    target.run_for(2 * MS)
+    assert len(events) > len(down)
