@@ -32,6 +32,14 @@ class Owner(Protocol):
 class Nobody(Owner):
     """Of an APIC that is unplugged.  The vCPU's memory goes with the last reference to it, and here was one that led in a circle."""
 
+    def on_change(self) -> None:
+        return
+
+    def on_sipi(self, vector: int) -> None:
+        return
+
+    on_nmi = on_smi = on_init = on_change
+
 
 def highest(bitmap: int) -> int:
     """Highest vector of a 256-bit map, -1 if it is empty."""
