@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,18 +21,24 @@ def current_test(vm: X86Pc) -> int:
     return int(shown[1]) if shown else -1
 
 
-def memtest(machine: type[X86Pc], word: str, append: str = "", **options) -> X86Pc:
-    """memtest86+ after its first tests.  A key spares the seconds that it waits for somebody to configure it."""
-    kernel = guests.memtest(word)
-    with machine(memory="64M", kernel=kernel, append=f"console=ttyS0,115200 {append}", **options) as vm:
-        vm.run(lambda: "<Enter> to start" in vm.screen.text, within="5 s")
-        vm.serial.send("\r")
-        vm.run(lambda: current_test(vm) >= TESTS, within="20 s")
-    return vm
+@pytest.fixture
+def memtest():
+    """memtest(machine, word, ...): memtest86+ after its first tests.  A key spares the seconds that it waits to be configured."""
+    with ExitStack() as running:
+
+        def start(machine: type[X86Pc], word: str, append: str = "", **options) -> X86Pc:
+            given = {"memory": "64M", "kernel": guests.memtest(word), "append": f"console=ttyS0,115200 {append}", **options}
+            vm = running.enter_context(machine(**given))
+            vm.run(lambda: "<Enter> to start" in vm.screen.text, within="5 s")
+            vm.serial.send("\r")
+            vm.run(lambda: current_test(vm) >= TESTS, within="20 s")
+            return vm
+
+        yield start
 
 
 @pytest.mark.parametrize("machine", [Pc, Q35])
-def test_seabios_starts_memtest_and_memory_is_good(machine: type[X86Pc]) -> None:
+def test_seabios_starts_memtest_and_memory_is_good(memtest, machine: type[X86Pc]) -> None:
     vm = memtest(machine, "x64", "nosmp", bios=guests.seabios())
     assert "Memtest86+ v6" in vm.screen.lines[0]
     assert vm.screen.lines[8].endswith("Errors: 0")
@@ -39,12 +46,12 @@ def test_seabios_starts_memtest_and_memory_is_good(machine: type[X86Pc]) -> None
 
 
 @pytest.mark.parametrize("word", ["x64", "ia32"])
-def test_memtest_starts_directly_by_the_64_and_the_32_bit_protocol(word: str) -> None:
+def test_memtest_starts_directly_by_the_64_and_the_32_bit_protocol(memtest, word: str) -> None:
     vm = memtest(Pc, word, "nosmp")
     assert vm.screen.lines[8].endswith("Errors: 0")
 
 
-def test_memtest_uses_every_cpu() -> None:
+def test_memtest_uses_every_cpu(memtest) -> None:
     vm = memtest(Q35, "x64", smp="2")
     assert "CPU: 2 Cores 2 Threads    SMP: 2T (PAR)" in vm.screen.lines[7]
     assert vm.screen.lines[8].endswith("Errors: 0")
