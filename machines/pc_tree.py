@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def place_parts(pc: X86Pc) -> None:
     """Put everything but the CPUs, which are there already, into the tree of `pc`."""
     unattached, host = pc.tree.container("unattached"), pc.pci_ports
-    isa = pc.isa_bridge.isa_bus
     pc.tree.add_child("fw_cfg", pc.fw_cfg)
     pc.tree.add_child(pc.host_name, host)
     host.add_child("ioapic", pc.ioapic)
@@ -25,12 +24,13 @@ def place_parts(pc: X86Pc) -> None:
         host.add_child(pc.host_bridge.type_name, pc.host_bridge)
     else:
         unattached.add_child("device[*]", pc.host_bridge)
-    on_isa = (pc.dma.low, pc.dma.high, pc.pic.master, pc.pic.slave, pc.rtc, pc.pit, *pc.uarts, pc.keyboard, pc.port92, pc.debugcon)
-    for device in (pc.isa_bridge, *on_isa[:4], pc.hpet, *on_isa[4:], *pc.pci.functions.values()):
+    before_hpet = (pc.dma.low, pc.dma.high, pc.pic.master, pc.pic.slave)
+    after_hpet = (pc.rtc, pc.pit, *pc.uarts, pc.keyboard, pc.port92, pc.debugcon)
+    for device in (pc.isa_bridge, *before_hpet, pc.hpet, *after_hpet, *pc.pci.functions.values()):
         if device.parent is None:
             unattached.add_child("device[*]", device)
-    for device in on_isa:
-        isa.attach(device)
+    for device in (*before_hpet, *after_hpet):
+        pc.isa_bridge.isa_bus.attach(device)
     pc.tree.rtc_state, pc.tree.acpi_device = pc.rtc, pc.acpi_device
     system = unattached.add_child("sysbus", qom.SystemBus())
     devices = [each for each in pc.tree.walk() if isinstance(each, qom.DeviceObject) and not each.realized]
