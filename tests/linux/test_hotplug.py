@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests import guests
+
 
 def free_slot(vm):
     return next(entry for entry in vm.qmp.query_hotpluggable_cpus() if "qom-path" not in entry)
@@ -61,3 +65,19 @@ def test_last_of_255_cpus(linux):
     vm.qmp.cpu_add(id=254)
     vm.qmp.wait("ACPI_DEVICE_OST", slot="254", source=1, status=0)
     shell.use(1)
+
+
+@pytest.mark.parametrize("flavour", ["cloud", pytest.param("cloud-6.12", marks=pytest.mark.slow)])
+def test_second_thread_of_the_boot_cpus_core(linux, flavour):
+    vm, shell = linux(kernel=lambda: guests.vmlinux(flavour), cpu="Nehalem", append="lpj=4000000",
+                      smp="1,sockets=2,cores=1,threads=2,maxcpus=4")  # fmt: skip
+    for slot in (1, 3):
+        vm.qmp.cpu_add(id=slot)
+        vm.qmp.wait("ACPI_DEVICE_OST", slot=str(slot), source=1, status=0)
+    for cpu in sorted(shell.present - {0}):
+        shell.use(cpu)
+    siblings = shell.run("cat /sys/devices/system/cpu/cpu*/topology/thread_siblings_list").split()
+    assert siblings[:2] == ["0-1", "0-1"] and len(siblings) == 3
+    vm.qmp.device_del(id=vm.slots[1].cpu.path)
+    vm.qmp.wait("DEVICE_DELETED", path=vm.slots[1].cpu.path)
+    assert 1 not in shell.present
