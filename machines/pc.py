@@ -70,7 +70,6 @@ class X86Pc(PcBoot, MonitorApi):
     pm_geometry: ClassVar[PmGeometry]
     pci_hole: ClassVar[int] = 0xE000_0000
     smp_rules: ClassVar[SmpRules] = SmpRules()
-    # parts with state, CPUs and RAM aside, in the order in which a snapshot is loaded (machines/snapshot.py)
     stateful: ClassVar[tuple[str, ...]] = (
         "scheduler", "pic", "ioapic", "gsi", "hpet", "pit", "rtc", "dma", "keyboard", "held_keys", "port92", "crtc", "uarts", "fw_cfg",
         "debugcon", "pm", "hotplug", "pci_ports", "pci", "tables")  # fmt: skip

@@ -31,7 +31,9 @@ IDENTITY = ("vendor", "family", "model", "stepping", "model_id", "level", "xleve
 def capture(vm: X86Pc) -> State:
     """Everything but RAM.  It changes nothing: the machine runs on as if nobody had looked.
 
-    Raises SnapshotError in the middle of the block in which a CPU leaves."""
+    Raises SnapshotError in the middle of the block in which a CPU leaves, and for a machine without parts."""
+    if not vm.stateful:
+        raise SnapshotError("this machine has no state that could be saved or loaded")
     if vm._removed:
         raise SnapshotError("a CPU is about to leave: let the machine run a little before it is saved")
     return {
@@ -98,7 +100,7 @@ def machine_type(vm: X86Pc) -> str:
 
 def check(mine: State, theirs: State) -> None:
     """Whether a machine in state `mine` can take over `theirs`.  Raises SnapshotError."""
-    if not isinstance(theirs, dict) or not isinstance(theirs.get("machine"), dict) or not isinstance(theirs.get("cpus"), dict):
+    if not isinstance(theirs, dict) or not all(isinstance(theirs.get(name), dict) for name in ("machine", "cpus")):
         raise SnapshotError("this is no state of a machine")
     _check_machine(mine["machine"], theirs["machine"])
     _check_cpus(mine, theirs)
@@ -119,7 +121,7 @@ def _shown(name: str, value: Any) -> str:
         return f"{value / (1 << 20):g} MiB"
     if name == "topology" and isinstance(value, dict):
         return ",".join(f"{level}={count}" for level, count in value.items())
-    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
 def _check_model(index: str, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -138,6 +140,8 @@ def _difference(mine: list[str], theirs: list[str]) -> str:
 def _check_cpus(mine: State, theirs: State) -> None:
     """The CPUs that were hot-added on the source must be there before the snapshot comes."""
     for index in theirs["cpus"]:
+        if not index.isdigit():
+            raise SnapshotError(f"the snapshot has a CPU '{index}'; they have numbers")
         if index not in mine["cpus"]:
             raise SnapshotError(f"the snapshot has CPU {index}, this machine has not: start it with "
                                 f"-device {mine['machine']['cpu']},{_place(mine, index)}, or with more CPUs in -smp")  # fmt: skip

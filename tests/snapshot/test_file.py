@@ -137,6 +137,9 @@ def forged(data, old, new):
     (b'"cr3":', b'"cr3":-1,"cr4":', "a value that no machine can have|only in"),
     (b'"run-state":"running"', b'"run-state":"flying"', "a value that no machine can have"),
     (b'"awake":[]', b'"awake":[77]', "a value that no machine can have"),
+    (b'"cpus":{"0":', b'"cpus":{"zero":', "the snapshot has a CPU 'zero'"),
+    (b'"cpus":{"0":', b'"cpus":{"9":', "has CPU 9, this machine has not"),
+    (b'"cpus":{', b'"gpus":{', "no state of a machine"),
     (b'"base64":"', b'"base64":"!', "not written by this program"),
     (b'{"machine":', b'{"machine"=', "not written by this program"),
 ])  # fmt: skip
