@@ -44,7 +44,10 @@ def platform_of(arguments: Sequence[str]) -> Platform:
     """What the tables of such a machine are made from.  Raises USER_ERRORS."""
     options = parse(arguments)
     options.start_paused = True  # nothing needs to be there to boot
-    with closing(find_machine(options.machine).load().from_options(options, [])) as machine:
+    machine_class = find_machine(options.machine).load()
+    if not options.acpi or not hasattr(machine_class, "platform"):
+        raise OptionError(f"machine type '{options.machine}' has no ACPI tables")
+    with closing(machine_class.from_options(options, [])) as machine:
         machine.firmware_setup()
         return machine.platform()
 

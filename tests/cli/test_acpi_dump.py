@@ -42,7 +42,8 @@ def test_the_printed_dsdt_is_the_machines(machine, capsys, tmp_path):
     ("arguments", "message"),
     [
         (["dump", "MCFG", "-M", "pc"], "this machine has no table MCFG: it has DSDT, FACP, APIC, HPET, WAET"),
-        (["dump", "-M", "none"], "unsupported machine type 'none'"),
+        (["dump", "-M", "nope"], "unsupported machine type 'nope'"),
+        (["dump", "-M", "none"], "machine type 'none' has no ACPI tables"),
         (["frob"], "unknown command 'acpi frob': there is 'acpi dump'"),
     ],
 )

@@ -1,7 +1,7 @@
 """What libvirt 9 asks a QEMU: once to learn what it can do, at every start of a guest, and for setvcpus.
 
-Each conversation is replayed; where QEMU 7.2 answers without an error, so do we.  (libvirt probes with -machine none, which we
-do not have; the questions are the same.)
+Each conversation is replayed; where QEMU 7.2 answers without an error, so do we.  libvirt probes with -machine none:
+test_none.py asks the same there.
 """
 
 from __future__ import annotations
