@@ -1,7 +1,7 @@
-"""ACPI for the emulated machines: an AML writer, the tables, power management and CPU hot-plug registers.
+"""ACPI for the emulated machines: AML, the tables, power management and CPU hot-plug registers.
 
 A machine fills in a `Platform` for `fw_cfg_files` or `lay_out`, maps an `AcpiPm` and a `HotplugWindow`, and tells the
-window about its CPUs.  `acpi.aml` is the AML writer, `acpi.trace` watches the hot-plug registers.
+window about its CPUs.  `acpi.aml` writes AML, `acpi.aml.evaluator` runs it, `acpi.trace` watches the hot-plug registers.
 """
 
 from __future__ import annotations

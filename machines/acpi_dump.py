@@ -46,7 +46,7 @@ def platform_of(arguments: Sequence[str]) -> Platform:
     options.start_paused = True  # nothing needs to be there to boot
     machine_class = find_machine(options.machine).load()
     if not options.acpi or not hasattr(machine_class, "platform"):
-        raise OptionError(f"machine type '{options.machine}' has no ACPI tables")
+        raise OptionError(f"this machine, '{options.machine}', has no ACPI tables")
     with closing(machine_class.from_options(options, [])) as machine:
         machine.firmware_setup()
         return machine.platform()

@@ -43,7 +43,8 @@ def test_the_printed_dsdt_is_the_machines(machine, capsys, tmp_path):
     [
         (["dump", "MCFG", "-M", "pc"], "this machine has no table MCFG: it has DSDT, FACP, APIC, HPET, WAET"),
         (["dump", "-M", "nope"], "unsupported machine type 'nope'"),
-        (["dump", "-M", "none"], "machine type 'none' has no ACPI tables"),
+        (["dump", "-M", "none"], "this machine, 'none', has no ACPI tables"),
+        (["dump", "-M", "q35,acpi=off"], "has no ACPI tables"),
         (["frob"], "unknown command 'acpi frob': there is 'acpi dump'"),
     ],
 )
