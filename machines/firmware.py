@@ -18,7 +18,7 @@ from emu.snapshot import Stateful
 from machines import smbios
 from machines.boot.image import RAM as E820_RAM
 from machines.guests import linuxboot
-from machines.memory import FOUR_GIB, ROM_ROOM
+from machines.memory import ROM_ROOM
 
 if TYPE_CHECKING:
     from acpi.platform import Platform
@@ -116,5 +116,4 @@ class FirmwareTables(Stateful):
 
 
 def _ram_map(memory: GuestMemory) -> bytes:
-    ranges = [(0, memory.low)] + ([(FOUR_GIB, memory.high)] if memory.high else [])
-    return b"".join(E820_ENTRY.pack(start, size, E820_RAM) for start, size in ranges)
+    return b"".join(E820_ENTRY.pack(start, size, E820_RAM) for start, size in memory.installed)

@@ -41,6 +41,11 @@ class GuestMemory:
         self.remap()
 
     # --- what is where
+    @property
+    def installed(self) -> list[tuple[int, int]]:
+        """(address, bytes) of the RAM below the PCI hole and of that above it, ROM and shadowing aside."""
+        return [(0, self.low), *([(FOUR_GIB, self.high)] if self.high else [])]
+
     def remap(self) -> None:
         """Tell the engine the physical map of RAM and ROM."""
         self.engine.set_ranges(self.ranges())

@@ -73,16 +73,12 @@ class PcBoot(PcCpus):
     def platform(self) -> Platform:
         """The machine as ACPI tables describe it, now."""
         nodes = self.config.nodes
-        memory = nodes.split(self._ram()) if nodes else [MemoryRange(*each) for each in self._ram()]
+        memory = nodes.split(self.memory.installed) if nodes else [MemoryRange(*each) for each in self.memory.installed]
         cpus = [AcpiCpu(slot.index, slot.apic_id, present=slot.present, hotpluggable=slot.index != BOOT_CPU, node=slot.place.node_id)
                 for slot in self.slots]  # fmt: skip
         return Platform(self.chipset, cpus, memory, numa_nodes=len(nodes.nodes) if nodes else 0,
                         numa_distances=nodes.distances if nodes else (), suspend_to_disk=not self.acpi_device.disable_s4,
                         smm=self.has_smm)  # fmt: skip
-
-    def _ram(self) -> list[tuple[int, int]]:
-        """(address, bytes) of what is below the PCI hole and what is above."""
-        return [(0, self.memory.low), *([(FOUR_GIB, self.memory.high)] if self.memory.high else [])]
 
     def board(self) -> Board:
         """The machine as SMBIOS describes it."""
@@ -90,7 +86,7 @@ class PcBoot(PcCpus):
         signature, _, _, features = self.vcpus[BOOT_CPU].model.cpuid(1)
         return Board(find_machine(name).description, name, UUID(self.config.identity.uuid), topology.sockets,
                      topology.dies * topology.cores, topology.threads, signature, features,
-                     [MemoryRange(*each) for each in self._ram()], self.config.smbios)  # fmt: skip
+                     [MemoryRange(*each) for each in self.memory.installed], self.config.smbios)  # fmt: skip
 
     def memory_map(self) -> list[E820]:
         """What a BIOS would report."""
