@@ -17,7 +17,7 @@ from .errors import AmlError
 from .names import short
 from .objects import AccessType, LockRule, RegionSpace, UpdateRule
 from .opcodes import ObjectType
-from .parser import ARGUMENT_COUNT, FieldEntry, Term, parse
+from .parser import ARGUMENT_COUNT, Declarations, FieldEntry, Term, parse
 
 INDENT = "    "
 BYTES_A_LINE = 8
@@ -47,9 +47,15 @@ REGION_SPACES = {number: RegionSpace(number).name for number in RegionSpace} | {
 EISA_NAMES = ("_HID", "_CID")
 
 
-def asl(table: bytes) -> str:
-    """The source of a definition block.  Raises AmlError if it cannot be read."""
-    parsed = parse(table)
+def asl(table: bytes, *others: bytes) -> str:
+    """The source of a definition block; `others` have the methods that it calls besides its own.
+
+    Raises AmlError if it cannot be read.
+    """
+    known = Declarations() if others else None
+    for other in others:
+        parse(other, known)
+    parsed = parse(table, known)
     oem, model = (_header_field(table, name).decode("latin-1").rstrip("\0") for name in ("oem_id", "oem_table_id"))
     revision = int.from_bytes(_header_field(table, "oem_revision"), "little")
     head = f'DefinitionBlock ("", "{parsed.signature}", {parsed.revision}, "{oem}", "{model}", 0x{revision:08X})'

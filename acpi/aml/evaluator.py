@@ -23,7 +23,7 @@ from .namespace import Namespace
 from .objects import MAX_METHOD_ARGUMENTS, RegionSpace
 from .operators import COMPARE  # noqa: F401 (that module fills HANDLERS)
 from .opcodes import BY_NAME
-from .parser import Declarations, Term, parse
+from .parser import Declarations, ParsedTable, Term, parse
 from .references import MAX_REFERENCES, Unresolved, dereference, resolve
 from .regions import read_buffer_field, read_field
 from .spaces import ConfigurationPorts, Space
@@ -107,7 +107,9 @@ class Evaluator:
         self.notifications: list[Notification] = []
         self.debug: list[Any] = []
         self.time_ns = 0
-        self._known: Declarations | None = None
+        # tables that came together may call each other's methods; one alone is parsed once for all evaluators
+        self._known = Declarations() if len(tables) > 1 else None
+        self._tables: list[ParsedTable] = []
         self._predefine()
         for table in tables:
             self.load(table)
@@ -120,11 +122,12 @@ class Evaluator:
         self.namespace.add(("_OSI",), lambda name: self.convert.mask if name in self.interfaces else 0)
 
     def load(self, table: bytes) -> None:
-        """Add a table; the first one says how wide integers are.  Raises AmlError."""
+        """Add a table, which may call the methods of those before it.  Raises AmlError."""
         parsed = parse(table, self._known)
-        if self._known is None:
+        self._known = self._known or parsed.declarations.copy()
+        if not self._tables:  # the first table says how wide integers are
             self.convert = Conversions(parsed.integer_bits)
-        self._known = parsed.declarations.copy()
+        self._tables.append(parsed)
         Run(lambda run: self.body(parsed.terms, Frame(run))).finish()
 
     # ------------------------------------------------------------ the caller's side

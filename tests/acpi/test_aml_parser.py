@@ -159,7 +159,7 @@ def test_what_is_no_definition_block_is_refused(data, message):
 SEED = dsdt(platform(ICH9, 2))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(HEADER_LENGTH, len(SEED) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_tables_are_read_or_refused(changes):
     damaged = bytearray(SEED)

@@ -9,6 +9,7 @@ from acpi.aml import (
     LLess, Local0, Local1, Method, Multiply, Mutex, Name, Notify, NotSerialized, ObjectType, Raw, Ref, Release, Return, Scope,
     Serialized, Signal, Sleep, Stall, Store, Subtract, Timer, Wait, While,
 )  # fmt: skip
+from acpi.aml.asl import asl
 from acpi.aml.errors import AmlError, UnknownOpcode
 from acpi.aml.errors import Fatal as FatalError
 from acpi.aml.evaluator import Evaluator
@@ -108,6 +109,19 @@ def test_a_second_table_extends_the_first():
     first = table(Scope("\\_SB", Device("DEV1", Method("FUNC", 2, NotSerialized, Return(Add(Arg0, Arg1))))))
     second = table(Scope("\\_SB.DEV1", Method("MAIN", 0, NotSerialized, Return(Call("FUNC", 3, 4)))), signature=b"SSDT")
     assert Evaluator(first, second).run("\\_SB.DEV1.MAIN") == 7
+
+
+def test_tables_that_come_together_call_each_other():
+    first = table(Method("MAIN", 0, NotSerialized, Return(Call("FUNC", 3, 4))))
+    second = table(Method("FUNC", 2, NotSerialized, Return(Subtract(Arg1, Arg0))), signature=b"SSDT")
+    assert Evaluator(first, second).run("\\MAIN") == 1
+    assert "Return (FUNC (0x03, 0x04))" in asl(first, second)
+
+
+def test_a_table_may_be_added_later():
+    ev = load(Method("FUNC", 2, NotSerialized, Return(Subtract(Arg1, Arg0))))
+    ev.load(table(Method("MAIN", 0, NotSerialized, Return(Call("FUNC", 3, 4))), signature=b"SSDT"))
+    assert ev.run("\\MAIN") == 1
 
 
 def test_statements_outside_of_methods_run_when_the_table_is_loaded():
