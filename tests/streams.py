@@ -18,12 +18,12 @@ import pytest
 PATIENCE = 30.0
 
 
-def listen(path: Path) -> socket.socket:
-    """A unix socket that one emulator may connect to."""
+def listen(path: Path, within: float = PATIENCE) -> socket.socket:
+    """A unix socket that one emulator may connect to, within so many seconds of being asked for."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen(1)
-    listener.settimeout(PATIENCE)
+    listener.settimeout(within)
     return listener
 
 

@@ -182,6 +182,19 @@ def test_initramfs_archive_lists_its_entries_and_has_no_time_in_it():
     assert all("Jan  1  1970" in line for line in lines)
 
 
+def test_other_releases_come_from_the_mirror_of_the_hosts_own(monkeypatch):
+    listing = "".join(f"'http://example.org/{site}/dists/{suite}/InRelease' name 0 \n" for site, suite in (
+        ("debian-security", "bookworm-security"), ("debian", "bookworm-updates"), ("debian", "bookworm")))  # fmt: skip
+    monkeypatch.setattr(guests, "run", lambda command: listing)
+    assert guests.mirror() == "http://example.org/debian"
+
+
+def test_host_without_debian_sources_cannot_have_other_releases(monkeypatch):
+    monkeypatch.setattr(guests, "run", lambda command: "")
+    with pytest.raises(pytest.skip.Exception, match="no Debian release among its sources"):
+        guests.mirror()
+
+
 @pytest.mark.parametrize("damage", [b"", b"no kernel" * 1000])
 def test_something_else_than_a_kernel_is_refused(damage):
     with pytest.raises(ValueError, match="not a bzImage"):

@@ -16,6 +16,7 @@ from tests.streams import PATIENCE, Qmp, Stream, listen
 
 PROGRAMS = Path(sys.executable).parent
 EMULATOR, QMP_SHELL = PROGRAMS / "numachine-system-x86_64", PROGRAMS / "qmp-shell"
+START_PATIENCE = 180.0  # seconds: with an empty cache the first one compiles its runtime library
 MONITOR_PROMPT, SHELL_PROMPT = "(qemu) ", "(QEMU) "
 
 
@@ -24,7 +25,7 @@ class Emulator:
 
     def __init__(self, folder: Path, *arguments: str):
         self.library_socket, self.shell_socket, monitor = (folder / name for name in ("library", "shell", "monitor"))
-        serial, events = listen(folder / "serial"), listen(folder / "events")
+        serial, events = listen(folder / "serial", START_PATIENCE), listen(folder / "events", START_PATIENCE)
         command = [str(EMULATOR), "-nodefaults", "-display", "none", "-serial", f"unix:{folder}/serial", "-qmp", f"unix:{folder}/events",
                     "-monitor", f"unix:{monitor},server=on,wait=off"]  # fmt: skip
         for path in (self.library_socket, self.shell_socket):
