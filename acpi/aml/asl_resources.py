@@ -32,19 +32,20 @@ def resource_template(data: bytes) -> str | None:
     try:
         lines, inside = [], False
         for tag, body in _descriptors(data):
-            if tag in (START_DEPENDENT, START_DEPENDENT_NO_PRIORITY, END_DEPENDENT) and inside:
+            if inside and tag in (START_DEPENDENT, END_DEPENDENT):
                 lines.append("}")
-            text = WRITERS[tag](body)
-            inside = inside and tag != END_DEPENDENT or tag in (START_DEPENDENT, START_DEPENDENT_NO_PRIORITY)
-            nested = inside and not text.startswith("StartDependent")
-            lines += [INDENT * nested + line for line in text.split("\n")]
+                inside = False
+            lines += [INDENT * inside + line for line in WRITERS[tag](body).split("\n")]
+            inside = inside or tag == START_DEPENDENT
+        if inside:
+            raise Unknown
     except (Unknown, KeyError, IndexError):
         return None
     return "ResourceTemplate ()\n{\n" + "\n".join(INDENT + line for line in lines) + "\n}"
 
 
 def _descriptors(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(tag, contents) of all but the end tag.  Small tags are without their length, but for those whose length matters."""
+    """(tag, contents) of all but the end tag; small tags are without their length."""
     at, end = 0, len(data) - len(END_TAG)
     while at < end:
         tag, start = data[at], at + 1
@@ -81,7 +82,6 @@ def _bits(mask: int, count: int) -> str:
 IRQ, DMA, START_DEPENDENT, END_DEPENDENT, IO, FIXED_IO, FIXED_DMA, VENDOR_SHORT = (
     0x20, 0x28, 0x30, 0x38, 0x40, 0x48, 0x50, 0x70,
 )  # fmt: skip
-START_DEPENDENT_NO_PRIORITY = START_DEPENDENT  # the same tag without contents
 
 
 def _irq(body: bytes) -> str:

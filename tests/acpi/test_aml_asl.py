@@ -117,7 +117,7 @@ def test_resources_print_as_descriptors():
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x79\x00", b"\x22\x20\x00\x79\x55", b"\x8e\x01\x00\x00\x79\x00", b"\x47\x01\x79\x00"]
+    "data", [b"\x79\x00", b"\x22\x20\x00\x79\x55", b"\x8e\x01\x00\x00\x79\x00", b"\x47\x01\x79\x00", b"\x30\x79\x00"]
 )
 def test_bytes_that_asl_cannot_say_as_resources_stay_bytes(data):
     assert resource_template(data) is None
