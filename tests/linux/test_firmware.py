@@ -9,7 +9,7 @@ import pytest
 from acpi.madt import LocalApicFlag
 from emu.chardev import BufferChardev
 from emu.cli.options import OptionError
-from emu.devices.fw_cfg import MAX_CPUS, NB_CPUS
+from emu.devices.fw_cfg import INITRD_ADDR, MAX_CPUS, NB_CPUS
 from emu.devices.rtc import CMOS_CPUS
 from machines import Pc, Q35
 from machines.pc import X86Pc
@@ -71,6 +71,13 @@ def test_linux_boots_through_seabios(from_firmware, machine: type[X86Pc], smp: s
     vm, shell = from_firmware(machine=machine, smp=smp)
     assert vm.serial.text.count("Booting from ROM") == 1
     assert shell.run("nproc") == smp[0]
+
+
+def test_a_part_that_does_not_fit_is_reported_and_firmware_goes_on() -> None:
+    with Pc(memory="128M", bios=guests.seabios(), kernel=guests.kernel(), initrd=b"initrd") as vm:
+        vm.fw_cfg.core.add_int(INITRD_ADDR, 0xD000_0000, 4)
+        vm.serial.expect("The kernel cannot be read from fw_cfg")
+        vm.serial.expect(NO_DEVICE)
 
 
 def test_linux_reads_the_smbios_tables(from_firmware) -> None:
