@@ -12,6 +12,7 @@ from collections.abc import Callable
 from emu.snapshot import Stateful
 
 NS_PER_SECOND = 1_000_000_000
+NS_PER_MS = 1_000_000
 SMALLEST_ROOM = 256  # entries in a clock's queue before it is tidied
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 from emu import log, qom
 from emu.cli.options import key_values
@@ -41,39 +42,23 @@ def info(monitor: HumanMonitor, arguments: str) -> str:
     return monitor.info.help("info ")
 
 
-@command("stop|s", "", "stop emulation")
-def stop(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("stop")
+def _forward(name: str) -> Callable[[HumanMonitor, str], None]:
+    """A command that is QMP's, without arguments."""
+
+    def run(monitor: HumanMonitor, arguments: str) -> None:
+        monitor.qmp(name)
+
+    return run
 
 
-@command("cont|c", "", "resume emulation")
-def cont(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("cont")
-
-
-@command("quit|q", "", "quit the emulator")
-def quit_(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("quit")
-
-
-@command("system_reset", "", "reset the system")
-def system_reset(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("system_reset")
-
-
-@command("system_powerdown", "", "send system power down event")
-def system_powerdown(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("system_powerdown")
-
-
-@command("system_wakeup", "", "wakeup guest from suspend")
-def system_wakeup(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("system_wakeup")
-
-
-@command("nmi", "", "inject an NMI")
-def nmi(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("inject-nmi")
+for _names, _help, _qmp in (
+    ("stop|s", "stop emulation", "stop"), ("cont|c", "resume emulation", "cont"), ("quit|q", "quit the emulator", "quit"),
+    ("system_reset", "reset the system", "system_reset"),
+    ("system_powerdown", "send system power down event", "system_powerdown"),
+    ("system_wakeup", "wakeup guest from suspend", "system_wakeup"), ("nmi", "inject an NMI", "inject-nmi"),
+    ("migrate_cancel", "cancel the current VM migration", "migrate_cancel"),
+):  # fmt: skip
+    command(_names, "", _help)(_forward(_qmp))
 
 
 @command("sendkey", "keys [hold_ms]", "send keys to the VM (e.g. 'sendkey ctrl-alt-f1', default hold time=100 ms)")

@@ -9,6 +9,7 @@ from emu import log, qom
 from emu.hmp.monitor import COMMANDS, HumanMonitor
 from emu.hmp.readline import Completion
 from emu.qmp.keys import CODES
+from emu.qom.listing import device_types, user_objects
 
 Completer = Callable[[HumanMonitor, list[str]], Iterable[str]]  # the words after the command, the last of them unfinished
 SWITCH = ("on", "off")
@@ -22,7 +23,7 @@ def complete(monitor: HumanMonitor, text: str) -> Completion:
     completer = COMPLETERS.get(name)
     if completer is None:
         return Completion()
-    fragment = re.split(SEPARATORS.get(name, "$^"), words[-1])[-1]
+    fragment = re.split(SEPARATORS.get(name, " "), words[-1])[-1]
     return _matching(completer(monitor, words), fragment)
 
 
@@ -46,12 +47,11 @@ def _info(monitor: HumanMonitor, words: list[str]) -> Iterable[str]:
 
 
 def _device_add(monitor: HumanMonitor, words: list[str]) -> Iterable[str]:
-    creatable = (cls for cls in qom.list_types("device") if issubclass(cls, qom.DeviceObject))
-    return _object(monitor, words[0], (cls.name for cls in creatable if cls.hotpluggable_type and cls.user_creatable))
+    return _object(monitor, words[0], (cls.name for cls in device_types() if cls.hotpluggable_type and cls.user_creatable))
 
 
 def _object_add(monitor: HumanMonitor, words: list[str]) -> Iterable[str]:
-    return _object(monitor, words[0], (cls.name for cls in qom.list_types() if cls.user_object))
+    return _object(monitor, words[0], (cls.name for cls in user_objects()))
 
 
 def _object(monitor: HumanMonitor, text: str, types: Iterable[str]) -> Iterable[str]:
@@ -142,5 +142,5 @@ COMPLETERS: dict[str, Completer] = {
     "qom-set": _qom_property, "cpu": _cpu, "cpu_set": _cpu_set, "cpu-add": _cpu_add,
     "sendkey": lambda monitor, words: CODES, "log": lambda monitor, words: (*log.MASKS, "none"),
 }  # fmt: skip
-# Where a word has parts that are completed one by one.
+# Where a word has parts that are completed one by one; other words are completed as a whole.
 SEPARATORS = {"device_add": "[,=]", "object_add": "[,=]", "sendkey": "-", "log": ","}

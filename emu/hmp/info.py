@@ -7,6 +7,7 @@ from emu.hmp import qtree
 from emu.hmp.commands import integer
 from emu.hmp.monitor import INFO, HumanMonitor
 from emu.qmp.version import PACKAGE, QEMU_VERSION_TEXT
+from emu.qom.listing import device_line, device_types, is_cpu
 
 info = INFO.add
 
@@ -91,15 +92,13 @@ def memdev(monitor: HumanMonitor, arguments: str) -> str:
 
 @info("qdm", "", "show qdev device model list")
 def qdm(monitor: HumanMonitor, arguments: str) -> str:
-    classes = [cls for cls in qom.list_types("device") if issubclass(cls, qom.DeviceObject)]
-    groups = {"CPU devices": [cls for cls in classes if "cpu" in qom.lineage(cls)]}
-    groups["Misc devices"] = [cls for cls in classes if cls not in groups["CPU devices"]]
+    classes = device_types()
+    groups = {"CPU devices": [cls for cls in classes if is_cpu(cls)], "Misc devices": [cls for cls in classes if not is_cpu(cls)]}
     return "\n".join(f"{title}:\n" + "".join(_model_line(cls) for cls in group) for title, group in groups.items())
 
 
 def _model_line(cls: type[qom.DeviceObject]) -> str:
-    bus, user = f", bus {cls.bus_type}" if cls.bus_type else "", "" if cls.user_creatable else ", no-user"
-    return f'name "{cls.name}"{bus}{user}\n'
+    return device_line(cls) + ("" if cls.user_creatable else ", no-user") + "\n"
 
 
 @info("registers", "[-a|vcpu]", "show the cpu registers (-a: of all cpus; vcpu: of that one)")

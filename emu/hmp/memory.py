@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from emu.hmp.expressions import evaluate, signed, take
+from emu.hmp.expressions import MASK64, evaluate, signed, take
 from emu.hmp.monitor import COMMANDS, STRING_EXPECTED, HumanMonitor, UsageError
 from emu.qmp.errors import QmpError
 
@@ -18,7 +18,6 @@ FORMAT = re.compile(r"/(\d*)([xduoci]?)([bhwg]?)([xduoci]?)\s+(.+)")
 VALUES_PER_LINE = {1: 8, 2: 8, 4: 4, 8: 2}  # by their size in bytes
 LONGEST_INSTRUCTION = 15  # bytes
 PAGE = 4096
-MASK64 = (1 << 64) - 1
 
 
 def split_format(monitor: HumanMonitor, text: str) -> tuple[int, str, int, str]:
@@ -35,7 +34,7 @@ def split_format(monitor: HumanMonitor, text: str) -> tuple[int, str, int, str]:
 
 
 def format_number(value: int, letter: str, size: int) -> str:
-    """One value, as wide as the widest of its size."""
+    """One value, as wide as the widest of its size: an octal digit has 3 bits, a decimal one 3.3."""
     if letter == "x":
         return f"0x{value:0{size * 2}x}"
     if letter == "o":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from emu.clock import NS_PER_MS, NS_PER_SECOND
 from emu.hmp.monitor import COMMANDS, INFO, HumanMonitor, UsageError
 from emu.migration import user_errors
 from emu.qmp.run_state import RunState
@@ -56,19 +57,14 @@ def snapshots(monitor: HumanMonitor, arguments: str) -> str:
 
 
 def _clock(ns: int) -> str:
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest // 1_000_000:03}"
+    seconds, rest = divmod(ns, NS_PER_SECOND)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest // NS_PER_MS:03}"
 
 
 # --- migration
 @command("migrate", "[-d] uri", "migrate to URI (-d: the default here, not waiting for the end)")
 def migrate(monitor: HumanMonitor, arguments: str) -> None:
     monitor.qmp("migrate", uri=arguments.removeprefix("-d").strip())
-
-
-@command("migrate_cancel", "", "cancel the current VM migration")
-def migrate_cancel(monitor: HumanMonitor, arguments: str) -> None:
-    monitor.qmp("migrate_cancel")
 
 
 @command("migrate_incoming", "uri", "continue an incoming migration from an -incoming defer")
@@ -91,8 +87,7 @@ def migration(monitor: HumanMonitor, arguments: str) -> str:
     lines += [f"error: {shown['error-desc']}"] if "error-desc" in shown else []
     lines += [f"{name.replace('-', ' ')}: {shown[name]} ms" for name in ("total-time", "downtime", "setup-time") if name in shown]
     ram = shown.get("ram", {})
-    lines += [f"{label} ram: {ram[name] >> 10} kbytes" for label, name in
-              (("transferred", "transferred"), ("remaining", "remaining"), ("total", "total")) if ram]  # fmt: skip
+    lines += [f"{name} ram: {ram[name] >> 10} kbytes" for name in ("transferred", "remaining", "total") if ram]
     return "".join(f"{line}\n" for line in lines)
 
 

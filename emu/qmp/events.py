@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from emu.clock import NS_PER_SECOND
 from emu.qmp.shapes import EVENTS
 
 Listener = Callable[[dict[str, Any]], None]
@@ -19,7 +20,7 @@ RATE_LIMITED = {
     "RTC_CHANGE": "qom-path", "WATCHDOG": None, "BALLOON_CHANGE": None, "VSERPORT_CHANGE": "id",
     "MEMORY_DEVICE_SIZE_CHANGE": "qom-path", "QUORUM_REPORT_BAD": "node-name", "QUORUM_FAILURE": "reference",
 }  # fmt: skip
-RATE_LIMIT_NS = 1_000_000_000
+RATE_LIMIT_NS = NS_PER_SECOND
 
 EVENT_NAMES = tuple(EVENTS)
 
@@ -75,7 +76,7 @@ class EventHub:
                 self._deliver(window.pending)
 
     def _stamp(self, name: str, data: dict[str, Any] | None) -> dict[str, Any]:
-        seconds, ns = divmod(self.now(), 1_000_000_000)
+        seconds, ns = divmod(self.now(), NS_PER_SECOND)
         event: dict[str, Any] = {"timestamp": {"seconds": seconds, "microseconds": ns // 1000}, "event": name}
         return {**event, "data": data} if data is not None else event
 

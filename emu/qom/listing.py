@@ -19,22 +19,43 @@ def help_subject(arguments: str) -> str | None:
     return first if set(rest.split(",")) & set(HELP_WORDS) else None
 
 
+def device_types() -> list[type[DeviceObject]]:
+    """All devices that are not abstract, by name."""
+    return [cls for cls in list_types("device") if issubclass(cls, DeviceObject)]
+
+
+def user_objects() -> list[type[Object]]:
+    """What object-add can make, by name."""
+    return [cls for cls in list_types() if cls.user_object]
+
+
+def find_user_object(name: str) -> type[Object]:
+    """Raises ObjectError for a type that users cannot create."""
+    for cls in user_objects():
+        if cls.name == name:
+            return cls
+    raise ObjectError(f"Parameter 'qom-type' does not accept value '{name}'")
+
+
 def device_help() -> str:
     """Devices that a user can add."""
-    classes = [cls for cls in list_types("device") if issubclass(cls, DeviceObject) and cls.user_creatable]
-    cpus = [cls for cls in classes if "cpu" in lineage(cls)]
-    others = [cls for cls in classes if cls not in cpus]
-    groups = [("Misc devices", others), ("CPU devices", cpus)]
-    return "\n".join("\n".join([f"{title}:", *map(_device_line, group), ""]) for title, group in groups).rstrip()
+    classes = [cls for cls in device_types() if cls.user_creatable]
+    groups = {"Misc devices": [cls for cls in classes if not is_cpu(cls)], "CPU devices": [cls for cls in classes if is_cpu(cls)]}
+    return "\n".join("\n".join([f"{title}:", *map(device_line, group), ""]) for title, group in groups.items()).rstrip()
 
 
-def _device_line(cls: type[DeviceObject]) -> str:
+def is_cpu(cls: type[DeviceObject]) -> bool:
+    return "cpu" in lineage(cls)
+
+
+def device_line(cls: type[DeviceObject]) -> str:
+    """A device in a list of devices."""
     return f'name "{cls.name}"' + (f", bus {cls.bus_type}" if cls.bus_type else "")
 
 
 def object_help() -> str:
     """Types that object-add knows."""
-    return "\n".join(["List of user creatable objects:", *(f"  {cls.name}" for cls in list_types() if cls.user_object)])
+    return "\n".join(["List of user creatable objects:", *(f"  {cls.name}" for cls in user_objects())])
 
 
 def options_of_device(name: str) -> str:
@@ -48,10 +69,7 @@ def options_of_device(name: str) -> str:
 
 def options_of_object(name: str) -> str:
     """Raises ObjectError for a type that users cannot create."""
-    cls = next((cls for cls in list_types() if cls.user_object and cls.name == name), None)
-    if cls is None:
-        raise ObjectError(f"Parameter 'qom-type' does not accept value '{name}'")
-    return _options(cls)
+    return _options(find_user_object(name))
 
 
 def _options(cls: type[Object]) -> str:

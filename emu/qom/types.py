@@ -62,6 +62,5 @@ def describe_type(cls: type[Object]) -> dict[str, Any]:
 
 def list_type_properties(cls: type[Object], device_view: bool = False) -> list[dict[str, Any]]:
     """qom-list-properties of a type, or, without the properties that every object has, device-list-properties."""
-    described = [{**prop.describe(), "name": name} for name, prop in cls.properties.items()
-                 if not (device_view and prop.hidden) and name not in prop.unlisted and not isinstance(prop, Child)]  # fmt: skip
-    return described
+    return [{**prop.describe(), "name": name} for name, prop in cls.properties.items()
+            if not (device_view and prop.hidden) and name not in prop.unlisted and not isinstance(prop, Child)]  # fmt: skip

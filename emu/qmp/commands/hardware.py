@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from emu.clock import NS_PER_MS
 from emu.qmp import shapes
 from emu.qmp.errors import QmpError
 from emu.qmp.keys import CODES
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
 
-NS_PER_MS = 1_000_000
 HOLD_MS = 100
 SAVE_CHUNK = 1 << 16  # bytes
 

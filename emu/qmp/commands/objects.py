@@ -10,6 +10,7 @@ from emu.qmp.commands.devices import IDENTIFIER
 from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
+from emu.qom.listing import find_user_object
 
 
 @command("qom-list", returns=[shapes.OBJECT_PROPERTY])
@@ -37,8 +38,7 @@ def qom_set(vm: Context, path: str, property: str, value: Any) -> None:
 
 @command("object-add")
 def object_add(vm: Context, qom_type: str, id: str, *, properties: dict[str, Any] | None = None) -> None:
-    if not any(cls.name == qom_type for cls in qom.list_types() if cls.user_object):
-        raise QmpError(f"Parameter 'qom-type' does not accept value '{qom_type}'")
+    find_user_object(qom_type)
     if not IDENTIFIER.fullmatch(id):
         raise QmpError("Parameter 'id' expects an identifier")
     vm.machine.object_add(qom_type, id, properties or {})
