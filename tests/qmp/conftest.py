@@ -15,6 +15,8 @@ from machines.cpu_plug import CpuPlug
 from machines.cpu_slots import CpuSlots
 from machines.topology import SmpConfig
 
+from .peers import QEMU, Ours, Qemu
+
 
 class FakeMachineObject(qom.Container):
     name = "fake-machine"
@@ -160,6 +162,24 @@ class Client:
     def desc(self, name: str, **arguments: Any) -> str:
         """The text of the error that a command answers."""
         return self.execute(name, **arguments)["desc"]
+
+
+@pytest.fixture(scope="module")
+def ours(request):
+    """A machine of ours with the module's OPTIONS."""
+    peer = Ours(request.module.OPTIONS)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="module")
+def qemu(request, tmp_path_factory):
+    """QEMU with the module's OPTIONS."""
+    if QEMU is None:
+        pytest.skip("qemu-system-x86_64 is not installed")
+    peer = Qemu(request.module.OPTIONS, tmp_path_factory.mktemp("qemu"))
+    yield peer
+    peer.close()
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ import re
 
 import pytest
 
-from .peers import QEMU, Ours, Qemu
-
-pytestmark = pytest.mark.skipif(QEMU is None, reason="qemu-system-x86_64 is not installed")
 
 OPTIONS = ["-M", "q35", "-smp", "2,maxcpus=4,sockets=2,dies=1,cores=2,threads=1", "-m", "64", "-accel", "tcg", "-name", "guest",
            "-uuid", "12345678-1234-1234-1234-123456789abc"]  # fmt: skip
@@ -23,20 +20,6 @@ system_wakeup|nmi|info lapic 9|info registers 7|xp /4xb 0x100|xp /3dg 0x100|xp /
 x /2xg 0x100|xp 0x100000000000|p|p 1+2|p/x 0x10*3|p/d -1|p/u -1|p/o 9|p/c 65|p 5/0|p (3|p $foo|p 1<<4|p/x 5*-3|p/x ~0|p/d -7/2|p/d 7%-2
 p/x 1+2&3|p/x (1+2)&3|p/x 0x80000000|p/d 'a'|p/x 010|x|xp|i|info history|info lapic 1|p/x 0"""
 LINES = [line for row in SAME.splitlines() for line in row.split("|")]
-
-
-@pytest.fixture(scope="module")
-def qemu(tmp_path_factory):
-    peer = Qemu(OPTIONS, tmp_path_factory.mktemp("qemu"))
-    yield peer
-    peer.close()
-
-
-@pytest.fixture(scope="module")
-def ours():
-    peer = Ours(OPTIONS)
-    yield peer
-    peer.close()
 
 
 def plain(text: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from .peers import QEMU, Ours, Peer, Qemu
+from .peers import Peer
 
 OPTIONS = ["-M", "q35,usb=off,dump-guest-core=off", "-smp", "1,maxcpus=4,sockets=4,cores=1,threads=1", "-m", "64", "-accel", "tcg",
            "-no-user-config"]  # fmt: skip
 CPU = "qemu64-x86_64-cpu"
+NOT_ALIKE = {"svm"}  # TCG has it, the engine not
 
 # Types whose properties libvirt looks at if qom-list-types has them.
 LOOKED_AT = """virtio-blk-pci virtio-net-pci virtio-scsi-pci virtio-gpu-pci vfio-pci scsi-hd ide-hd PIIX4_PM usb-host VGA qxl
@@ -35,22 +34,6 @@ START: list[tuple[str, dict[str, Any]]] = [
     ("query-chardev", {}), ("query-hotpluggable-cpus", {}), ("query-cpus-fast", {}), ("query-iothreads", {}),
     ("query-named-block-nodes", {"flat": True}), ("qom-list", {"path": "/machine/peripheral"}), ("query-block", {}),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def ours():
-    peer = Ours(OPTIONS)
-    yield peer
-    peer.close()
-
-
-@pytest.fixture(scope="module")
-def qemu(tmp_path_factory):
-    if QEMU is None:
-        pytest.skip("qemu-system-x86_64 is not installed")
-    peer = Qemu(OPTIONS, tmp_path_factory.mktemp("qemu"))
-    yield peer
-    peer.close()
 
 
 def errors(peer: Peer, requests: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
@@ -94,9 +77,6 @@ def test_features_of_the_first_cpu_are_read_one_by_one(ours, qemu):
     assert len(mine) > 200
     different = {name for name in mine if name in theirs and mine[name] != theirs[name]}
     assert different <= NOT_ALIKE
-
-
-NOT_ALIKE = {"svm"}  # TCG has it, the engine not
 
 
 def test_setvcpus_plugs_and_finds_its_cpus(ours):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from .peers import QEMU, Ours, Qemu
 from .test_libvirt import PROBES, errors
 
 OPTIONS = ["-M", "none", "-accel", "tcg"]
@@ -18,22 +17,6 @@ QUESTIONS = [
     ("system_reset", {}), ("system_powerdown", {}), ("cont", {}), ("query-status", {}), ("stop", {}), ("query-status", {}),
 ]  # fmt: skip
 LINES = ["info cpus", "info hotpluggable-cpus", "xp 0", "info numa", "info qtree", "cpu 0", "p $pc", "info status"]
-
-
-@pytest.fixture(scope="module")
-def ours():
-    peer = Ours(OPTIONS)
-    yield peer
-    peer.close()
-
-
-@pytest.fixture(scope="module")
-def qemu(tmp_path_factory):
-    if QEMU is None:
-        pytest.skip("qemu-system-x86_64 is not installed")
-    peer = Qemu(OPTIONS, tmp_path_factory.mktemp("qemu"))
-    yield peer
-    peer.close()
 
 
 def test_cpus_cannot_be_plugged_and_the_machine_says_so(ours):

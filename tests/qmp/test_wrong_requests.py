@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from .peers import QEMU, Ours, Qemu
-
 CPU = "qemu64-x86_64-cpu"
 OPTIONS = ["-M", "q35", "-smp", "2,maxcpus=4,sockets=2,dies=1,cores=2,threads=1", "-m", "64", "-accel", "tcg"]
 TABLE = Path(__file__).with_name("wrong_requests.txt")
@@ -58,19 +56,13 @@ def with_one_plugged(peer):
 
 
 @pytest.fixture(scope="module")
-def ours():
-    peer = with_one_plugged(Ours(OPTIONS))
-    yield peer
-    peer.close()
+def ours(ours):
+    return with_one_plugged(ours)
 
 
 @pytest.fixture(scope="module")
-def qemu(tmp_path_factory):
-    if QEMU is None:
-        pytest.skip("qemu-system-x86_64 is not installed")
-    peer = with_one_plugged(Qemu(OPTIONS, tmp_path_factory.mktemp("qemu")))
-    yield peer
-    peer.close()
+def qemu(qemu):
+    return with_one_plugged(qemu)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.request.decode().strip() for row in ROWS])
