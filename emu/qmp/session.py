@@ -14,8 +14,8 @@ from emu.qmp.errors import COMMAND_NOT_FOUND, DEVICE_NOT_FOUND, QmpError
 from emu.qmp.json_stream import JsonStream, SyntaxProblem
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import COMMANDS, Registry
-from emu.qom import NotFound, ObjectError
 from emu.qmp.version import QMP_VERSION
+from emu.qom import NotFound, ObjectError
 
 CAPABILITIES = ("oob",)
 ENVELOPE_MEMBERS = ("execute", "arguments", "id")

@@ -27,6 +27,7 @@ HIGH_WATER = 1 << 18  # bytes that wait for a peer before it gets no further ans
 CHUNK = 1 << 16  # bytes a read
 STEPS_A_TURN = 16  # requests answered between two slices of the guest
 SOCKET_MODE = 0o600
+IFLAG, LFLAG = 0, 3  # in the list that termios.tcgetattr returns
 PIPE_SAFE_WRITE = 512  # bytes that a descriptor takes without blocking once select calls it writable
 
 
@@ -44,6 +45,8 @@ class Transport:
     the next one can follow; the transport reads no further before all is done.
     """
 
+    connected: bool = True
+
     def __init__(self, label: str = "", filename: str = "null"):
         self.label, self.filename = label, filename
         self.receive: Callable[[bytes], Work | None] = lambda data: None
@@ -52,8 +55,6 @@ class Transport:
         self._poller = Poller()
         self._work: Work | None = None
         self._output = bytearray()
-
-    connected: bool = True
 
     @property
     def frontend_open(self) -> bool:
@@ -129,8 +130,8 @@ class StdioTransport(Transport):
         fd = sys.stdin.fileno()
         self._saved = termios.tcgetattr(fd)
         mode: Any = termios.tcgetattr(fd)
-        mode[0] &= ~(termios.ISTRIP | termios.INLCR | termios.ICRNL | termios.IXON)
-        mode[3] &= ~(termios.ECHO | termios.ICANON | (0 if self._signals else termios.ISIG))
+        mode[IFLAG] &= ~(termios.ISTRIP | termios.INLCR | termios.ICRNL | termios.IXON)
+        mode[LFLAG] &= ~(termios.ECHO | termios.ICANON | (0 if self._signals else termios.ISIG))
         termios.tcsetattr(fd, termios.TCSANOW, mode)
 
     def _watch(self) -> None:
@@ -338,6 +339,13 @@ def _flag(options: dict[str, str], name: str, default: bool) -> bool:
     return value != "off"
 
 
+def _host_and_port(text: str, address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise TransportError(f"'{text}': a TCP address is HOST:PORT")
+    return host or "0.0.0.0", int(port)
+
+
 def parse_transport(label: str, text: str) -> Transport:
     """A transport from QEMU's short syntax: "unix:PATH,server=on,wait=off", "tcp:HOST:PORT,...", "stdio", "null".
 
@@ -346,13 +354,8 @@ def parse_transport(label: str, text: str) -> Transport:
     options = {name: value for name, _, value in (item.partition("=") for item in rest)}
     kind, _, argument = head.partition(":")
     server = _flag(options, "server", False)
-    if kind == "unix" and argument:
-        return SocketTransport(label, argument, server=server, wait=server and _flag(options, "wait", True))
-    if kind == "tcp" and argument:
-        host, _, port = argument.rpartition(":")
-        if not port.isdecimal():
-            raise TransportError(f"'{text}': a TCP address is HOST:PORT")
-        address = (host or "0.0.0.0", int(port))
+    if kind in ("unix", "tcp") and argument:
+        address = argument if kind == "unix" else _host_and_port(text, argument)
         return SocketTransport(label, address, server=server, wait=server and _flag(options, "wait", True))
     if head == "stdio":
         return StdioTransport(label, _flag(options, "signal", True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from emu.qmp import schema, shapes
+from emu.qmp.commands.cpus import check_index
 from emu.qmp.errors import QmpError
 from emu.qmp.events import EVENT_NAMES
 from emu.qmp.machine_api import Context
@@ -107,10 +108,10 @@ def quit_(vm: Context) -> None:
 def human_monitor_command(vm: Context, command_line: str, cpu_index: int | None = None) -> str:
     from emu.hmp import HumanMonitor  # the human monitor is itself a client of these commands
 
-    if cpu_index is not None and cpu_index not in [cpu.index for cpu in vm.machine.cpu_infos()]:
-        raise QmpError("Parameter 'cpu-index' expects a CPU number")
     saved = vm.current_cpu
-    vm.current_cpu = saved if cpu_index is None else cpu_index
+    if cpu_index is not None:
+        check_index(vm, cpu_index)
+        vm.current_cpu = cpu_index
     try:
         return HumanMonitor(vm).execute(command_line).replace("\n", "\r\n")
     finally:

@@ -7,8 +7,15 @@ from typing import Annotated, Any, Literal
 from emu.cpu_models.cpu import definition_info, model_names
 from emu.cpu_models.expansion import expand
 from emu.qmp import shapes
+from emu.qmp.errors import QmpError
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
+
+
+def check_index(vm: Context, index: int) -> None:
+    """Raises QmpError when there is no CPU with that index."""
+    if index not in [cpu.index for cpu in vm.machine.cpu_infos()]:
+        raise QmpError("Parameter 'cpu-index' expects a CPU number")
 
 
 @command("query-cpus-fast", returns=[shapes.CPU_FAST])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from emu.clock import NS_PER_MS
 from emu.qmp import shapes
+from emu.qmp.commands.cpus import check_index
 from emu.qmp.errors import QmpError
 from emu.qmp.keys import CODES
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import command
 
-HOLD_MS = 100
+HOLD_MS = 100  # how long keys are down unless a client says otherwise
 SAVE_CHUNK = 1 << 16  # bytes
 
 
@@ -36,8 +38,7 @@ def query_mice(vm: Context) -> list[dict[str, Any]]:
 def memsave(vm: Context, val: int, size: int, filename: str, cpu_index: int | None = None) -> None:
     """Virtual memory of a CPU into a file."""
     cpu = vm.current_cpu if cpu_index is None else cpu_index
-    if cpu not in [info.index for info in vm.machine.cpu_infos()]:
-        raise QmpError("Parameter 'cpu-index' expects a CPU number")
+    check_index(vm, cpu)
     _save(filename, val, size, lambda address, count: vm.machine.read_virtual(cpu, address, count))
 
 
@@ -47,7 +48,7 @@ def pmemsave(vm: Context, val: int, size: int, filename: str) -> None:
     _save(filename, val, size, vm.machine.read_physical)
 
 
-def _save(filename: str, start: int, size: int, read: Any) -> None:
+def _save(filename: str, start: int, size: int, read: Callable[[int, int], bytes]) -> None:
     try:
         with open(filename, "wb") as file:
             for at in range(start, start + size, SAVE_CHUNK):

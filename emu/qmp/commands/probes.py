@@ -13,6 +13,8 @@ from emu.qmp.registry import command
 EMPTY_LISTS = ("query-tpm-models", "query-tpm-types", "query-tpm", "query-memory-devices", "query-jobs", "query-block-jobs",
                "query-fdsets", "query-block-exports", "query-pr-managers", "query-vnc-servers", "query-vcpu-dirty-limit")  # fmt: skip
 CHARDEV_BACKENDS = ("file", "null", "socket", "stdio")
+MEMDEV_PROPERTIES = ("size", "merge", "dump", "prealloc", "share", "reserve", "policy")
+NO_BALLOON = "No balloon device has been activated"
 
 # Options that take named parameters, under the names by which QEMU lists them: what our command line understands.
 OPTION_PARAMETERS = {
@@ -54,25 +56,12 @@ def query_command_line_options(vm: Context, option: str | None = None) -> list[d
     return [_option_info(each) for each in OPTION_PARAMETERS if option in (None, each)]
 
 
-MEMDEV_PROPERTIES = ("size", "merge", "dump", "prealloc", "share", "reserve", "policy")
-
-
 @command("query-memdev", returns=[shapes.MEMDEV])
 def query_memdev(vm: Context) -> list[dict[str, Any]]:
     objects = vm.machine.root.children.get("objects")
     backends = [each for each in objects.children.values() if each.is_a("memory-backend")] if objects else []
     return [{"id": backend.child_name, "host-nodes": [], **{name: backend.get_property(name) for name in MEMDEV_PROPERTIES}}
             for backend in reversed(backends)]  # fmt: skip
-
-
-@command("query-vnc", returns=shapes.VNC)
-def query_vnc(vm: Context) -> dict[str, Any]:
-    return {"enabled": False}
-
-
-@command("query-display-options", returns=shapes.DISPLAY)
-def query_display_options(vm: Context) -> dict[str, Any]:
-    return {"type": "none"}
 
 
 @command("query-rx-filter")
@@ -108,14 +97,16 @@ def query_yank(vm: Context) -> list[dict[str, str]]:
     return [{"type": "chardev", "id": chardev.label} for chardev in vm.chardevs if chardev.filename.startswith(("unix:", "tcp:"))]
 
 
-@command("query-spice", returns=shapes.SPICE)
-def query_spice(vm: Context) -> dict[str, Any]:
-    return {"enabled": False, "migrated": False, "mouse-mode": "client"}
+def _constant(name: str, shape: shapes.Shape, answer: dict[str, Any]) -> None:
+    """A command about a part that is never there, or never changes."""
+    command(name, returns=shape)(lambda vm: dict(answer))
 
 
-@command("query-sev", returns=shapes.SEV)
-def query_sev(vm: Context) -> dict[str, Any]:
-    return {"enabled": False, "state": "uninit", **dict.fromkeys(("api-major", "api-minor", "build-id", "policy", "handle"), 0)}
+_constant("query-vnc", shapes.VNC, {"enabled": False})
+_constant("query-display-options", shapes.DISPLAY, {"type": "none"})
+_constant("query-spice", shapes.SPICE, {"enabled": False, "migrated": False, "mouse-mode": "client"})
+_constant("query-sev", shapes.SEV, {"enabled": False, "state": "uninit", "api-major": 0, "api-minor": 0, "build-id": 0, "policy": 0,
+                                    "handle": 0})  # fmt: skip
 
 
 def _refused(name: str, text: str, error_class: str = GENERIC_ERROR) -> None:
@@ -127,7 +118,7 @@ def _refused(name: str, text: str, error_class: str = GENERIC_ERROR) -> None:
     command(name)(refuse)
 
 
-_refused("query-balloon", "No balloon device has been activated", DEVICE_NOT_ACTIVE)
+_refused("query-balloon", NO_BALLOON, DEVICE_NOT_ACTIVE)
 _refused("query-sev-capabilities", "KVM not enabled")
 _refused("query-sev-launch-measure", "SEV launch measurement is not available")
 _refused("query-sgx", "No EPC regions defined, SGX not available")
@@ -137,7 +128,7 @@ _refused("query-vm-generation-id", "VM Generation ID device not found")
 
 @command("balloon")
 def balloon(vm: Context, value: int) -> None:
-    raise QmpError("No balloon device has been activated", DEVICE_NOT_ACTIVE)
+    raise QmpError(NO_BALLOON, DEVICE_NOT_ACTIVE)
 
 
 @command("rtc-reset-reinjection")
