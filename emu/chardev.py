@@ -43,6 +43,10 @@ class Chardev(Stateful):
         self.receiver: Receiver | None = None
         self.tap: Callable[[bytes], None] | None = None
         self.pending = bytearray()
+        self.journal: Callable[[bytes], None] | None = None
+        """Told what the device gets."""
+        self.held = False
+        """Does input have to wait?  While a recorded run is repeated."""
 
     def connect(self, receiver: Receiver | None) -> None:
         """Attach the device.  What has been fed meanwhile waits for the next `poll`."""
@@ -55,12 +59,14 @@ class Chardev(Stateful):
     def poll(self) -> int:
         """Fetch input from the host and give the device what it takes.  Returns how many bytes that was."""
         self.fetch()
-        if not self.pending or self.receiver is None:
+        if not self.pending or self.receiver is None or self.held:
             return 0
         count = min(len(self.pending), self.receiver.can_receive())
         if count > 0:
             data = bytes(self.pending[:count])
             del self.pending[:count]
+            if self.journal:
+                self.journal(data)
             self.receiver.receive(data)
         return max(0, count)
 

@@ -365,6 +365,11 @@ class Engine:
         return Engine(self.front, self.ram_size, callback, arena_size=COPY_ARENA_SIZE, backend=self.backend.name,
                       regions=self.regions, ram=self._ram.copy())
 
+    def become(self, other: Engine) -> None:
+        """Take over another engine's RAM.  Translated code goes."""
+        self.drop_code()
+        self._ram.become(other._ram)
+
     def close(self) -> None:
         """Let go of host memory, as soon as nobody looks at it any more.  Nothing can run after that."""
         if self.closed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from machines import api
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
 
 
 ASLEEP_NS = 60 * api.NS["s"]  # after so long a guest that executes nothing is taken to have ended
-FOREVER = 1 << 62
+
+
+@dataclass(order=True)
+class Appointment:
+    """One entry, in the order in which they come."""
+
+    insn: int
+    ns: int
+    number: int
+    do: Callable[[], Any] = field(compare=False)
+    owner: object = field(compare=False)
 
 
 class Agenda:
@@ -25,26 +36,39 @@ class Agenda:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._entries: list[tuple[int, int, Callable[[], Any]]] = []
+        self._entries: list[Appointment] = []
         self._added = 0
         self._target: int | None = None
 
     @property
     def next(self) -> int | None:
         """The earliest number of instructions at which the machine must stop."""
-        places = [self._entries[0][0]] if self._entries else []
-        return min([*places, self._target] if self._target is not None else places, default=None)
+        first = self._entries[0].insn if self._entries else None
+        places = [place for place in (first, self._target) if place is not None and place > self._machine.instructions]
+        return min(places, default=None)
 
-    def add(self, insn: int, do: Callable[[], Any]) -> None:
-        """Raises ValueError when `insn` is past."""
+    @property
+    def deadline(self) -> int | None:
+        """When the machine must stop for what comes while no CPU executes anything, in ns."""
+        waiting = self._entries and self._entries[0].insn <= self._machine.instructions
+        return self._entries[0].ns if waiting else None
+
+    def add(self, insn: int, do: Callable[[], Any], *, ns: int = 0, owner: object = None) -> None:
+        """Call `do` after `insn` instructions, but not before virtual time `ns`.  Raises ValueError when `insn` is past."""
         self._check(insn)
         self._added += 1
-        heapq.heappush(self._entries, (insn, self._added, do))
+        heapq.heappush(self._entries, Appointment(insn, ns, self._added, do, owner))
+
+    def cancel(self, owner: object) -> None:
+        """Forget all that `owner` has added."""
+        self._entries = [each for each in self._entries if each.owner is not owner]
+        heapq.heapify(self._entries)
 
     def act(self) -> None:
         """Do what is due now, in the order in which it was added."""
-        while self._entries and self._entries[0][0] <= self._machine.instructions:
-            heapq.heappop(self._entries)[2]()
+        machine = self._machine
+        while self._entries and self._entries[0].insn <= machine.instructions and self._entries[0].ns <= machine.clock.now:
+            heapq.heappop(self._entries).do()
 
     def run_to(self, insn: int, within: str | int | None) -> None:
         """Raises ValueError, api.GuestStopped, api.Timeout."""
@@ -62,7 +86,7 @@ class Agenda:
             return machine.instructions >= insn
 
         try:
-            api.run_until(machine, arrived, FOREVER if within is None else within, f"instruction {insn}")
+            api.run_until(machine, arrived, api.FOREVER if within is None else within, f"instruction {insn}")
         finally:
             self._target = None
 

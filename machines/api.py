@@ -24,6 +24,7 @@ DEFAULT_WITHIN = 20 * NS["s"]
 LOOK_NS = NS["ms"]  # how often a condition is looked at
 TAIL_LINES = 12
 KEPT_EVENTS = 10_000
+FOREVER = 1 << 62  # ns
 
 
 class GuestError(Exception):

@@ -20,6 +20,7 @@ from emu.devices.rtc import DEFAULT_DATE
 from emu.qmp.machine_api import Identity
 from jit import backends
 from machines import memory_backend
+from machines import journal
 from machines.firmware import find_image
 from machines.numa import Numa
 from machines.numa import parse as parse_numa
@@ -149,7 +150,9 @@ def _device(given: str | DeviceOption) -> DeviceOption:
 
 
 def _rtc_date(options: Options) -> datetime:
-    """The date that -rtc base= asks for; guests of base=localtime see local time in the clock's registers."""
+    """The date that -rtc base= asks for, or that of the recorded run; guests of base=localtime see local time in the clock's registers."""
+    if options.replay is not None:
+        return datetime.fromisoformat(journal.read(options.replay)[0]["rtc"])
     if options.rtc_base == "utc":
         return datetime.now(timezone.utc)
     if options.rtc_base == "localtime":

@@ -223,6 +223,12 @@ class UserObjects:
         except ObjectError as error:
             raise OptionError(f"-object {option.text}: {error}") from None
 
+    def clear(self) -> None:
+        """All CPUs and packages are gone."""
+        for each in list(self.folder.children.values()):
+            if isinstance(each, (X86Cpu, CpuPackage)):
+                each.unparent()
+
     def delete(self, id: str) -> None:
         """Raises ObjectError for one that is plugged, or is not there."""
         found = self.folder.children.get(id)

@@ -78,6 +78,13 @@ class CpuPlug:
         """Plug a CPU object that is in the tree already, and realized: the copy of another machine's."""
         self._seat(slot, cpu)
 
+    def forget(self) -> None:
+        """All CPUs are gone, and leave the tree."""
+        for cpu in self._created:
+            self.slots.unplug(cpu)
+            cpu.unparent()
+        self._created.clear()
+
     def plug_objects(self, pairs: Sequence[tuple[CpuSlot, X86Cpu]]) -> None:
         """Plug CPU objects that are in the tree already: all of them, or none.  Raises ObjectError."""
         self._refuse("qom-set")

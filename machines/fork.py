@@ -39,6 +39,23 @@ def fork(vm: X86Pc) -> X86Pc:
     return made
 
 
+def become(vm: X86Pc, other: X86Pc) -> None:
+    """Bring `vm` into the state of `other`, a copy of it: CPUs, RAM, serial output.  Input that waits goes on waiting."""
+    vm.scheduler.abandon()
+    vm.remove_all_cpus()
+    vm.plug.objects.clear()
+    copy_cpus(other.plug, vm.plug)
+    vm.engine.become(other.engine)
+    waiting = [bytes(uart.chardev.pending) for uart in vm.uarts]
+    snapshot.apply(vm, snapshot.capture(other))
+    for mine, theirs, pending in zip(vm.uarts, other.uarts, waiting):
+        mine.chardev.pending[:] = pending
+        if isinstance(mine.chardev, BufferChardev) and isinstance(theirs.chardev, BufferChardev):
+            mine.chardev.output[:] = theirs.chardev.output
+    if vm._serial:
+        vm._serial.seen = min(vm._serial.seen, len(vm._serial.text))
+
+
 def config_of_copy(vm: X86Pc) -> PcConfig:
     """What a copy of `vm` is made of; its CPUs come later."""
     devices = [device for device in vm.config.devices if not issubclass(find_driver(device.driver), X86Cpu)]
@@ -64,8 +81,8 @@ def copy_cpus(theirs: CpuPlug, mine: CpuPlug) -> None:
             made[id(each)] = _copy(each, mine)
     packages = {id(each): _copy_package(each, mine, made) for each in theirs.machine.root.walk() if isinstance(each, CpuPackage)}
     for each in theirs.machine.walk():
-        if isinstance(each, CpuLevel) and each.package:
-            _at(mine, each).package = packages[id(each.package)]
+        if isinstance(each, CpuLevel):
+            _at(mine, each).package = packages.get(id(each.package))
 
 
 def _copy(cpu: X86Cpu, plug: CpuPlug) -> X86Cpu:

@@ -9,7 +9,7 @@ A machine is a context manager; inside it the guest runs whenever something wait
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from emu import qom
 from emu.bus import ALL_ONES, AddressSpace
@@ -23,7 +23,7 @@ from emu.scheduler import Scheduler
 from jit import backends
 from jit.engine import Engine, Statistics, Vcpu
 from jit.state import Call
-from machines import api, snapshot_file
+from machines import api, journal, snapshot_file, timetravel
 from machines.agenda import Agenda
 from machines.cpu_view import CpuView
 from machines.tracing import Tracer
@@ -45,6 +45,8 @@ class Machine:
     target = "x86_64"
     front: Callable[[], Any]
     vcpus: Mapping[int, Any]
+    stateful: ClassVar[tuple[str, ...]] = ()
+    """Parts with state, CPUs and RAM aside, in the order in which a snapshot is loaded (machines/snapshot.py)."""
 
     made_with: tuple[tuple[Any, ...], dict[str, Any]]
     origin: Any = None  # while it is made as a copy of another machine: that one
@@ -76,6 +78,8 @@ class Machine:
         self.qmp, self.hmp = api.Qmp(self), api.Hmp(self.context)
         self.break_points = api.BreakPoints(self)
         self.agenda = Agenda(self)
+        self.recording: timetravel.Recording | None = None
+        self.replaying: timetravel.Replay | None = None
         self._reset_wanted = False
 
     def _make_engine(self, backend: str) -> Engine:
@@ -166,7 +170,8 @@ class Machine:
         self.tracer.refresh()
         self._settle()
         if self.running:
-            self.scheduler.run_until(min(deadline, self.clock.now + SLICE_NS), self.agenda.next)  # time may have gone back
+            due, latest = self.agenda.deadline, min(deadline, self.clock.now + SLICE_NS)  # time may have gone back
+            self.scheduler.run_until(latest if due is None else min(latest, due), self.agenda.next)
         self._settle()
         self.agenda.act()
 
@@ -223,6 +228,8 @@ class Machine:
 
     def close(self) -> None:
         """Let go of sockets, terminals and host memory: nothing runs any more.  Keep compiled stencils for next time."""
+        if self.recording:
+            self.recording.close()
         self.scheduler.cpus = []
         self.scheduler.abandon()
         self.engine.close()
@@ -241,6 +248,34 @@ class Machine:
         from machines.fork import fork
 
         return fork(cast(Any, self))
+
+    # --- record, replay, back
+    def record(self, target: journal.Target | None = None, *, every: str | int | None = None,
+               kept: int = timetravel.KEPT_COPIES) -> timetravel.Recording:  # fmt: skip
+        """Note every input from here on: to `target`, for replay(), and with a copy of the machine `every` so many instructions
+        ("50e6 insns"; at most `kept` of them), for goto().  Raises ValueError, OSError."""
+        interval = api.nanoseconds(every) if every is not None else 0 if target is not None else timetravel.EVERY
+        self.recording = timetravel.Recording(cast(Any, self), target, interval, kept)
+        return self.recording
+
+    def replay(self, source: journal.Target, *, run: bool = True, then: Callable[[], None] | None = None) -> None:
+        """Repeat a recorded run to its end, where the machine pauses, or `then` is called; without `run`, as the machine runs.
+
+        Raises machines.journal.ReplayError for a damaged log, one of another machine, and a run that becomes another; OSError."""
+        self.replaying = replaying = timetravel.Replay(cast(Any, self), source, then or self.run_control.stop)
+        if run:
+            self.start()
+            replaying.run()
+
+    def goto(self, insn: int) -> None:
+        """Go to where exactly `insn` instructions have been executed, back or forth.  Raises ValueError for what was not recorded."""
+        if self.recording is None:
+            raise ValueError("nothing is recorded: call vm.record(every='50e6 insns') where you want to come back to, or earlier")
+        self.recording.goto(insn)
+
+    def step_back(self, count: int = 1) -> None:
+        """Undo the last `count` instructions, of whichever CPUs.  Raises ValueError."""
+        self.goto(self.instructions - count)
 
     # --- places in time
     @property

@@ -136,8 +136,9 @@ class PcCpus(Machine):
     def _plugged(self, slot: CpuSlot, cpu: X86Cpu, hotplugged: bool) -> None:
         vcpu = X86Vcpu(self.engine, cpu, self.apic_bus, self.clock, bsp=slot.index == 0, acknowledge_pic=self.pic.acknowledge)
         qom.realize(cpu.add_child("lapic", vcpu.apic))
-        if not self.vcpus:
-            self.tree.container("unattached").add_child("device[*]", KvmVapic())
+        unattached = self.tree.container("unattached")
+        if not self.vcpus and not any(isinstance(each, KvmVapic) for each in unattached.children.values()):
+            unattached.add_child("device[*]", KvmVapic())
         vcpu.smm = SystemManagement(vcpu, self.memory) if self.has_smm else None
         vcpu.on_shutdown, vcpu.on_lost = self._triple_fault, self._lost
         vcpu.on_breakpoint, vcpu.on_wake = lambda _: self.break_points.reached(slot.index), self.scheduler.wake
@@ -155,6 +156,15 @@ class PcCpus(Machine):
         self.rtc.set_cpus(len(self.vcpus))
         if self.tables:
             self.tables.count_cpus(len(self.vcpus))
+
+    def remove_all_cpus(self) -> None:
+        """Without anybody being told: the state of another machine comes."""
+        for vcpu in (*self.vcpus.values(), *self._removed):
+            vcpu.remove()
+        self.vcpus.clear()
+        self._removed.clear()
+        self.plug.forget()
+        self._by_record, self.scheduler.cpus = {}, []
 
     # --- unplug
     def _request_unplug(self, slot: CpuSlot) -> None:

@@ -153,6 +153,10 @@ def start(machine: Any, options: Options) -> None:
     if options.loadvm is not None:
         machine.load(options.loadvm)
         machine.run_control.stop()
+    if options.record is not None:
+        machine.record(options.record)
+    if options.replay is not None:
+        machine.replay(options.replay, run=False, then=machine.run_control.quit)
     if not options.start_paused:
         machine.run_control.start()
 

@@ -89,7 +89,8 @@ class Options:
     log_file: str | None = None
     rtc_base: str = "utc"  # "utc", "localtime" or a date such as 2006-06-17T16:01:21
     rtc_clock: str = "host"
-    icount: str | None = None
+    record: str | None = None  # -icount rr=record,rrfile=
+    replay: str | None = None
     name: str | None = None
     uuid: str = NIL_UUID
     pidfile: str | None = None

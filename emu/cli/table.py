@@ -177,7 +177,16 @@ option("nographic", "", "no display; serial port and monitor share the terminal"
 option("D", "file", "write the log to a file instead of stderr")(_text("log_file"))
 option("pidfile", "file", "write the process id to a file")(_text("pidfile"))
 option("debugcon", "dev", "debug console (port 0xE9 or 0x402) to a character device")(_text("debugcon"))
-option("icount", "[shift=n|auto]", "accepted: virtual time always counts instructions")(_text("icount"))
+@option("icount", "[shift=n|auto][,rr=record|replay,rrfile=file]",
+        "record all input of a run, or repeat it; virtual time counts instructions in any case")
+def _icount(options: Options, text: str) -> None:
+    given = key_values(text, "shift")
+    mode, file = given.get("rr"), given.get("rrfile")
+    if mode not in (None, "record", "replay"):
+        raise OptionError(f"-icount rr={mode}: write rr=record or rr=replay")
+    if mode and not file:
+        raise OptionError(f"-icount rr={mode} needs the name of a file: rrfile=FILE")
+    options.record, options.replay = (file if mode == each else None for each in ("record", "replay"))
 
 
 @option("fw_cfg", "[name=]name,file=path|string=text", "something for the guest to read through fw_cfg; names begin with opt/")

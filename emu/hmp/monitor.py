@@ -16,6 +16,7 @@ from emu.qmp.machine_api import Context
 from emu.qom import ObjectError
 
 
+PAST_QMP = ("i", "o", "qom-set")  # commands that change the machine, and are none of QMP's
 EXTRANEOUS, STRING_EXPECTED = "extraneous characters at the end of line", "string expected"
 
 
@@ -115,7 +116,10 @@ class HumanMonitor:
         try:
             if arguments and not command.arguments:
                 raise UsageError(EXTRANEOUS)
-            return command.function(self, arguments) or ""
+            shown_to_user = command.function(self, arguments) or ""
+            if command.shown in PAST_QMP and self.context.journal:
+                self.context.journal("hmp", f"{shown} {arguments}")
+            return shown_to_user
         except UsageError as error:
             named = f"{command.shown}: " if str(error) in (EXTRANEOUS, STRING_EXPECTED) else ""
             return f'{named}{error}\nTry "help {shown}" for more information\n'

@@ -5,7 +5,7 @@ Methods may raise QmpError or emu.qom.ObjectError: both reach the client as an e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -137,3 +137,4 @@ class Context:
     machine: MachineApi
     chardevs: list[Any] = field(default_factory=list)  # ChardevInfo, or a transport, which describes itself as it is now
     current_cpu: int = 0  # HMP's `cpu N`
+    journal: Callable[..., None] | None = None  # told ("qmp" or "hmp", command, arguments) what changed the machine

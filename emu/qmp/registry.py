@@ -20,6 +20,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from emu.qmp.errors import COMMAND_NOT_FOUND, QmpError
 from emu.qmp.shapes import Shape
 
+CHANGES_THE_MACHINE = frozenset((  # as a guest sees it: what the log of a recorded run has to hold
+    "system_reset", "system_powerdown", "system_wakeup", "cpu-add", "device_add", "device_del", "inject-nmi", "send-key", "qom-set",
+    "object-add", "object-del"))  # fmt: skip
 JSON_TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", float: "number", dict: "object", list: "array"}
 
 
@@ -65,6 +68,8 @@ class Command:
     def __call__(self, context: Any, given: dict[str, Any]) -> Any:
         arguments = self.arguments(given)
         result = self.function(context, **arguments)
+        if self.name in CHANGES_THE_MACHINE and context.journal:
+            context.journal("qmp", self.name, given)
         return {} if result is None else result
 
 
