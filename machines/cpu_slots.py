@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from emu.cpu_models.cpu import APIC_ID_UNSET, ID_UNSET
+from emu.cpu_models.cpuid import XAPIC_IDS
 from emu.devices.smi import NOTHING_AGREED, SmiFeature, SmiNegotiation
 from emu.qom import ObjectError
-from machines.topology import PossibleCpu, Topology
-
-UNSET = -1
-APIC_ID_UNSET = 0xFFFF_FFFF
-LEVELS = ("socket", "die", "core", "thread")
+from machines.topology import LEVELS, PossibleCpu, Topology
 
 
 class PluggableCpu(Protocol):
@@ -99,7 +97,7 @@ class CpuSlots:
         if slot.present:
             raise ObjectError(f"CPU[{slot.index}] with APIC ID {apic_id} exists")
         self._check_consistency(cpu, slot)
-        if cpu.node_id not in (UNSET, slot.place.node_id or 0):
+        if cpu.node_id not in (ID_UNSET, slot.place.node_id or 0):
             raise ObjectError(f"invalid node-id, must be {slot.place.node_id or 0}")
         self._settle(cpu, slot)
         return slot
@@ -119,7 +117,7 @@ class CpuSlots:
         ids = []
         for level, count in zip(LEVELS, counts, strict=True):
             number = getattr(cpu, level + "_id")
-            if level == "die" and number == UNSET and count == 1:
+            if level == "die" and number == ID_UNSET and count == 1:
                 number = 0
             if number < 0:
                 raise ObjectError(f"CPU {level}-id is not set")
@@ -138,7 +136,7 @@ class CpuSlots:
     def _check_consistency(self, cpu: PluggableCpu, slot: CpuSlot) -> None:
         for level in LEVELS:
             given, actual = getattr(cpu, level + "_id"), getattr(slot.place, level + "_id")
-            if given not in (UNSET, actual):
+            if given not in (ID_UNSET, actual):
                 raise ObjectError(f"property {level}-id: {given} doesn't match set apic-id: {slot.apic_id:#x} "
                                   f"({level}-id: {actual})")  # fmt: skip
 
@@ -157,7 +155,7 @@ class CpuSlots:
             raise ObjectError(f"Unable to add CPU: {index}, max allowed: {len(self) - 1}")
         if self.slots[index].present:
             raise ObjectError(f"Unable to add CPU: {index}, it already exists")
-        if self.slots[index].apic_id >= 255:
+        if self.slots[index].apic_id >= XAPIC_IDS:
             raise ObjectError(f"Unable to add CPU: {index}, resulting APIC ID ({self.slots[index].apic_id}) "
                               "is too large")  # fmt: skip
         return self.topology.properties(self.slots[index].place)

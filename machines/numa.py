@@ -18,12 +18,11 @@ from typing import Any
 from acpi.platform import MemoryRange
 from emu.cli.options import OptionError, split_list
 from emu.qom import ObjectError, convert
-from machines.topology import PossibleCpu, Topology
+from machines.topology import LEVELS, PossibleCpu, Topology
 
 MAX_NODES = 128
 LOCAL_DISTANCE, DEFAULT_DISTANCE = 10, 20  # ACPI 6.4, section 5.2.17
 MEMORY_SPLIT = 8 << 20  # granule of nodes that have no size of their own, bytes
-LEVELS = ("socket", "die", "core", "thread")
 MEMBERS = {"node": {"nodeid": "uint16", "cpus": "str", "mem": "size", "memdev": "str"},
            "cpu": {"node-id": "int64", **{f"{level}-id": "int64" for level in LEVELS}},
            "dist": {"src": "uint16", "dst": "uint16", "val": "uint8"}}  # fmt: skip
@@ -205,8 +204,9 @@ class _Reader:
             if (a, b) not in self.given and (b, a) not in self.given:
                 raise OptionError(f"The distance between node {a} and {b} is missing, at least one distance value between each "
                                   "nodes should be provided.")  # fmt: skip
-        asymmetrical = any(self.given[a, b] != self.given[b, a] for a, b in pairs if {(a, b), (b, a)} <= self.given.keys())
-        if asymmetrical and any((a, b) not in self.given or (b, a) not in self.given for a, b in pairs):
+        both_ways = [(a, b) for a, b in pairs if {(a, b), (b, a)} <= self.given.keys()]
+        asymmetrical = any(self.given[a, b] != self.given[b, a] for a, b in both_ways)
+        if asymmetrical and both_ways != pairs:
             raise OptionError("At least one asymmetrical pair of distances is given, please provide distances for both directions "
                               "of all node pairs.")  # fmt: skip
         return [[LOCAL_DISTANCE if a == b else self.given.get((a, b)) or self.given[b, a] for b in numbers] for a in numbers]

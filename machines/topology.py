@@ -12,6 +12,7 @@ from functools import cached_property
 from math import prod
 
 SMP_MEMBERS = ("cpus", "sockets", "dies", "clusters", "cores", "threads", "maxcpus")
+LEVELS = ("socket", "die", "core", "thread")  # of a place, which has a number at each
 
 
 class TopologyError(ValueError):

@@ -76,7 +76,7 @@ class Consoles:
         self._transports: list[Transport] = []
         self._monitors: list[Monitor] = []
         self._planned: list[tuple[MonitorOption, Transport]] = []
-        self._muxes: list[tuple[Mux, Transport]] = []
+        self._muxes: list[Mux] = []
         self._stdio_users = 0
 
     # serial ports, before there is a machine
@@ -128,7 +128,7 @@ class Consoles:
         mux.add(Frontend(chardev.take))
         transport.receive = mux.work
         transport.open(self.poller)
-        self._muxes.append((mux, transport))
+        self._muxes.append(mux)
         return chardev
 
     def _transport(self, label: str, spec: str) -> Transport:
@@ -143,7 +143,7 @@ class Consoles:
     # monitors
     def attach(self, context: Context) -> None:
         """Start the monitors of a machine.  Raises TransportError."""
-        for mux, _ in self._muxes:
+        for mux in self._muxes:
             terminal = MonitorTerminal(context, mux.send)
             mux.add(Frontend(terminal.work, focused=terminal.greet))
             mux.quit = lambda: context.machine.run_control.quit("host-ui")

@@ -23,6 +23,11 @@ class DeliveryMode(IntEnum):
     STARTUP = 6
     EXTINT = 7
 
+    @classmethod
+    def of(cls, register: int) -> DeliveryMode:
+        """That of any such register."""
+        return cls(register >> 8 & 7)
+
 
 class DestinationMode(IntEnum):
     PHYSICAL = 0

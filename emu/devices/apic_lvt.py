@@ -44,7 +44,7 @@ class LocalVectorTable(ApicDelivery):
 
     def _local_interrupt(self, pin: Entry, entry: int) -> None:
         """A fixed interrupt by level stays off until its EOI, as REMOTE_IRR says."""
-        delivery = DeliveryMode(entry >> 8 & 7)
+        delivery = DeliveryMode.of(entry)
         level_triggered = delivery == DeliveryMode.FIXED and bool(entry & Lvt.LEVEL)
         if level_triggered:
             if entry & Lvt.REMOTE_IRR:

@@ -20,7 +20,6 @@ from emu.devices.apic_registers import (
     ICR_MSR,
     ICR_WRITABLE,
     ISR_BASE,
-    LVT_BASE,
     LVT_WRITABLE,
     MSR_APIC_BASE,
     MSR_TSC_DEADLINE,
@@ -33,9 +32,9 @@ from emu.devices.apic_registers import (
     TPR_MASK,
     U32,
     ApicBase,
-    Entry,
     Icr,
     Lvt,
+    lvt_entry,
 )
 from emu.devices.lapic_timer import ApicTimer
 
@@ -92,7 +91,7 @@ class ApicMsrs(ApicDelivery):
             return None
         offset = (number - MSR_X2APIC_FIRST) << 4
         is_bitmap = ISR_BASE <= offset < BITMAPS_END
-        is_lvt = LVT_BASE <= offset < LVT_BASE + 16 * len(Entry)
+        is_lvt = lvt_entry(offset) is not None
         known = is_bitmap or is_lvt or offset == SELF_IPI_OFFSET or offset in self._readers or offset in self._writers
         return offset if known and offset not in ABSENT_IN_X2APIC else None
 
@@ -102,9 +101,9 @@ class ApicMsrs(ApicDelivery):
             return not value & U32 & ~int(ICR_WRITABLE | Icr.DELIVERY_STATUS)
         if number in (EOI_MSR, ESR_MSR):
             return value == 0
-        if LVT_BASE <= offset < LVT_BASE + 16 * len(Entry):
+        if (entry := lvt_entry(offset)) is not None:
             read_only = Lvt.DELIVERY_STATUS | Lvt.REMOTE_IRR
-            return not value & ~int(LVT_WRITABLE[Entry((offset - LVT_BASE) >> 4)] | read_only)
+            return not value & ~int(LVT_WRITABLE[entry] | read_only)
         return offset in WRITABLE_BITS and not value & ~WRITABLE_BITS[offset]
 
     def _write_apic_base(self, value: int) -> bool:

@@ -39,7 +39,7 @@ class Lvt(IntFlag):
 
 
 class Entry(IntEnum):
-    """Index of an LVT entry; its register is at 0x320 + 0x10 * index."""
+    """Index of an LVT entry; its register is at LVT_BASE + 0x10 * index."""
 
     TIMER = 0
     THERMAL = 1
@@ -50,6 +50,14 @@ class Entry(IntEnum):
 
 
 LVT_BASE = 0x320
+
+
+def lvt_entry(offset: int) -> Entry | None:
+    """The entry whose register is at `offset`, if there is one."""
+    index, rest = divmod(offset - LVT_BASE, 0x10)
+    return Entry(index) if 0 <= index < len(Entry) and not rest else None
+
+
 _LINT = Lvt.VECTOR | Lvt.DELIVERY_MODE | Lvt.POLARITY | Lvt.LEVEL | Lvt.MASK
 LVT_WRITABLE = {
     Entry.TIMER: Lvt.VECTOR | Lvt.MASK | Lvt.TIMER_MODE,

@@ -107,7 +107,7 @@ class IoApic(SysBusDevice):
             self._send(entry, TriggerMode.LEVEL)
 
     def _send(self, entry: int, trigger: TriggerMode) -> None:
-        delivery = DeliveryMode(entry >> 8 & 7)
+        delivery = DeliveryMode.of(entry)
         if delivery in (DeliveryMode.RESERVED, DeliveryMode.STARTUP):
             log.guest_error(self.label, f"redirection entry {entry:#x} has no delivery mode that can be sent")
             return

@@ -31,7 +31,6 @@ from emu.devices.apic_registers import (
     ICR_LOW_OFFSET,
     ICR_WRITABLE,
     ISR_BASE,
-    LVT_BASE,
     NMI_UNMASKED,
     NO_SHORTHAND,
     SELF,
@@ -45,6 +44,7 @@ from emu.devices.apic_registers import (
     Icr,
     Lvt,
     Svr,
+    lvt_entry,
 )
 from emu.devices.lapic_timer import ApicTimer
 from emu.irq import Irq
@@ -157,13 +157,13 @@ class LocalApic(ApicMsrs, LocalVectorTable):
         if ISR_BASE <= offset < BITMAPS_END and not offset & 0xF:
             bitmap = (self.isr, self.tmr, self.irr)[(offset - ISR_BASE) >> 7]
             return bitmap >> 32 * (offset >> 4 & 7) & U32
-        if LVT_BASE <= offset < LVT_BASE + 16 * len(Entry) and not offset & 0xF:
-            return self.lvt[(offset - LVT_BASE) >> 4]
+        if (entry := lvt_entry(offset)) is not None:
+            return self.lvt[entry]
         return super().read(offset, 4)
 
     def _write_register(self, offset: int, value: int) -> None:
-        if LVT_BASE <= offset < LVT_BASE + 16 * len(Entry) and not offset & 0xF:
-            self._write_lvt(Entry((offset - LVT_BASE) >> 4), value)
+        if (entry := lvt_entry(offset)) is not None:
+            self._write_lvt(entry, value)
         else:
             super().write(offset, 4, value)
 
@@ -255,7 +255,7 @@ class LocalApic(ApicMsrs, LocalVectorTable):
 
     def _send(self) -> None:
         command = self.icr_low
-        delivery, vector = DeliveryMode(command >> 8 & 7), command & Icr.VECTOR
+        delivery, vector = DeliveryMode.of(command), command & Icr.VECTOR
         fixed = delivery in (DeliveryMode.FIXED, DeliveryMode.LOWEST_PRIORITY)
         if fixed and vector < FIRST_LEGAL_VECTOR:
             self._error(Esr.SEND_ILLEGAL_VECTOR)

@@ -38,7 +38,7 @@ class Data(IntFlag):
 
 def send_msi(bus: ApicBus, address: int, data: int) -> bool:
     """Decode one message and deliver it; False if nobody was addressed or it is malformed."""
-    delivery = DeliveryMode(data >> 8 & 7)
+    delivery = DeliveryMode.of(data)
     if delivery in (DeliveryMode.RESERVED, DeliveryMode.STARTUP):
         log.guest_error("msi", f"message {data:#x} to {address:#x} has no delivery mode that can be sent")
         return False
