@@ -21,7 +21,7 @@ from emu.qom import ObjectError, convert
 from machines.topology import LEVELS, PossibleCpu, Topology
 
 MAX_NODES = 128
-LOCAL_DISTANCE, DEFAULT_DISTANCE = 10, 20  # ACPI 6.4, section 5.2.17
+LOCAL_DISTANCE = 10  # ACPI 6.4, section 5.2.17
 MEMORY_SPLIT = 8 << 20  # granule of nodes that have no size of their own, bytes
 MEMBERS = {"node": {"nodeid": "uint16", "cpus": "str", "mem": "size", "memdev": "str"},
            "cpu": {"node-id": "int64", **{f"{level}-id": "int64" for level in LEVELS}},

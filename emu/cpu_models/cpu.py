@@ -144,14 +144,13 @@ class X86Cpu(Cpu):
         """Settle what this CPU asks for: features and levels, whatever the accelerator has."""
         self._apply_plus_and_minus()
         self.wanted = drop_orphans(self.wanted)
-        self._raise_levels(self.wanted)
+        self._raise_levels()
 
     def realize(self) -> None:
         self.expand()
-        wanted = self.wanted
-        self.filtered = frozenset(wanted - self.offered)
+        self.filtered = frozenset(self.wanted - self.offered)
         self._report_filtered()
-        self.features = frozenset(drop_orphans(wanted - self.filtered))
+        self.features = frozenset(drop_orphans(self.wanted - self.filtered))
         if XAPIC_IDS <= self.apic_id < APIC_ID_UNSET and "x2apic" not in self.features:
             raise ObjectError(f"APIC ID {self.apic_id} requires x2APIC feature in CPU")
         self._settle_phys_bits()
@@ -171,11 +170,12 @@ class X86Cpu(Cpu):
         if self.enforce and self.filtered:
             raise ObjectError(f"{ACCELERATOR} doesn't support requested features")
 
-    def _raise_levels(self, wanted: set[str]) -> None:
-        needed = {word.leaf for word in (BIT_OF[name][0] for name in wanted) if word.is_cpuid}
-        if "xsave" in wanted:
+    def _raise_levels(self) -> None:
+        """The highest leaves are at least those of the features that are asked for."""
+        needed = {word.leaf for word in (BIT_OF[name][0] for name in self.wanted) if word.is_cpuid}
+        if "xsave" in self.wanted:
             needed.add(0xD)
-        if "svm" in wanted:
+        if "svm" in self.wanted:
             needed.add(0x8000_000A)
         if self.topology is not None and self.topology.dies > 1:
             needed.add(0x1F)
@@ -270,6 +270,7 @@ def _define(name: str, model: models.Model) -> type[X86Cpu]:
 
 
 SPECIAL_CLASSES: dict[str, type[X86Cpu]] = {"max": MaxX86Cpu, "host": HostX86Cpu, "base": BaseX86Cpu}
+SPECIAL_DESCRIPTIONS = {"max": "all features that the engine has", "host": "needs hardware virtualization", "base": "no features enabled"}
 MODEL_CLASSES = SPECIAL_CLASSES | {name: _define(name, VERSIONS[ALIASES.get(name, name)])
                                    for name in sorted((*VERSIONS, *ALIASES), reverse=True)}  # fmt: skip
 
@@ -281,7 +282,7 @@ def model_names() -> list[str]:
 
 def model_help() -> str:
     """The text of -cpu help."""
-    lines = [f"x86 {name:<20}  {_describe(name)}" for name in (*sorted(set(MODEL_CLASSES) - set(SPECIAL_CLASSES)), "base", "host", "max")]
+    lines = [f"x86 {name:<20}  {_describe(name)}" for name in (*sorted(set(MODEL_CLASSES) - set(SPECIAL_CLASSES)), *sorted(SPECIAL_CLASSES))]
     flags = textwrap.wrap(" ".join(sorted(BIT_OF)), 76, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join(["Available CPUs:", *lines, "", "Recognized CPUID flags:", *flags])
 
@@ -291,9 +292,7 @@ def _describe(name: str) -> str:
         return "(alias configured by machine type)"
     if name in ALIASES:
         return f"(alias of {ALIASES[name]})"
-    definition = MODEL_CLASSES[name].model_definition
-    words = {"base": "no features enabled", "host": "needs hardware virtualization", "max": "all features that the engine has"}
-    return words.get(name, definition.model_id)
+    return SPECIAL_DESCRIPTIONS.get(name) or MODEL_CLASSES[name].model_definition.model_id
 
 
 def definition_info(name: str) -> dict[str, Any]:

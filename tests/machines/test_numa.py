@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 
 import pytest
 
@@ -128,12 +129,11 @@ BACKENDS = ["-m", "256M", "-object", "memory-backend-ram,id=a,size=64M", "-objec
 def test_monitors_show_what_qemus_show(options, tmp_path):
     if QEMU is None:
         pytest.skip("needs qemu-system-x86_64")
-    mine, theirs = Ours([*BACKENDS, *options.split()]), Qemu([*BACKENDS, *options.split()], tmp_path)
-    for show in (lambda peer: peer.query("query-hotpluggable-cpus"), lambda peer: peer.hmp("info numa"),
-                 lambda peer: [cpu["props"] for cpu in peer.query("query-cpus-fast")]):  # fmt: skip
-        assert show(mine) == show(theirs)
-    mine.close()
-    theirs.close()
+    given = [*BACKENDS, *options.split()]
+    with closing(Ours(given)) as mine, closing(Qemu(given, tmp_path)) as theirs:
+        for show in (lambda peer: peer.query("query-hotpluggable-cpus"), lambda peer: peer.hmp("info numa"),
+                     lambda peer: [cpu["props"] for cpu in peer.query("query-cpus-fast")]):  # fmt: skip
+            assert show(mine) == show(theirs)
 
 
 @pytest.fixture

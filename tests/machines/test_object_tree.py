@@ -14,6 +14,12 @@ MACHINES = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
 # Parts that numachine does not have, and what are no objects here.
 NOT_HERE = {"irq", "memory-region", "vmport", "vmmouse", "isa-fdc", "floppy-bus", "isa-pcspk", "smbus-eeprom", "serial"}
 ONLY_HERE = {"icc-bridge", "cpu-socket", "cpu-die", "cpu-core", "cpu-thread", "isa-debugcon"}
+# Matters of a host's processor and of migration, besides what belongs to KVM, Hyper-V, VMX and SGX.
+CPU_PROPERTIES_NOT_HERE = set("""
+    crash-information fill-mtrr-mask full-width-write host-phys-bits host-phys-bits-limit intel-pt-lip lbr-fmt lbr_fmt level-func7
+    lmce memory pmu ucode-rev vmware-cpuid-freq""".split())  # fmt: skip
+# Here without the abstract types that QEMU has in between.
+WITHOUT_COMMON_PART = {"PIIX3", "apic", "fw_cfg_io", "ioapic", "isa-i8259", "isa-pit", "piix3-ide", "q35-pcihost", "machine"}
 
 
 @pytest.fixture(params=MACHINES)
@@ -113,16 +119,6 @@ def test_cpu_properties_have_qemus_names_and_types(ours, qemu):
     unknown = {name for name in theirs if name not in mine and not name.startswith(("vmx", "kvm", "hv-", "sgx", "x-"))}
     assert unknown == CPU_PROPERTIES_NOT_HERE
     assert mine.keys() - theirs.keys() == {"hypervisor-signature"}
-
-
-# Matters of a host's processor and of migration, besides what belongs to KVM, Hyper-V, VMX and SGX.
-CPU_PROPERTIES_NOT_HERE = set("""
-    crash-information fill-mtrr-mask full-width-write host-phys-bits host-phys-bits-limit intel-pt-lip lbr-fmt lbr_fmt level-func7
-    lmce memory pmu ucode-rev vmware-cpuid-freq""".split())  # fmt: skip
-
-
-# Here without the abstract types that QEMU has in between.
-WITHOUT_COMMON_PART = {"PIIX3", "apic", "fw_cfg_io", "ioapic", "isa-i8259", "isa-pit", "piix3-ide", "q35-pcihost", "machine"}
 
 
 def test_types_have_qemus_parents(ours, qemu):

@@ -11,7 +11,7 @@ from emu.chardev import BufferChardev
 from emu.devices.piix import APMC_ENABLE, DEVACTB
 from emu.devices.smi import OK_FILE, REQUESTED_FILE
 from emu.qom import ObjectError
-from emu.x86_smm import AUTO_HALT, GPRS, RFLAGS, SAVE_AREA, SMBASE_AT
+from emu.x86_smm import GPRS, RFLAGS, SAVE_AREA, SMBASE_AT
 from emu.x86_state import save_record
 from jit.x86.state import Gpr, Smm
 from machines import Pc, Q35
@@ -20,7 +20,6 @@ from machines.pc_q35 import SMI_EN_APMC
 
 ROM_SIZE, RESET_VECTOR = 0x10000, 0xFFF0
 OLD_SMBASE, NEW_SMBASE = 0x30000, 0x40000
-AUTO_HALT_AT = SAVE_AREA + AUTO_HALT
 SAVED_RBX = SAVE_AREA + GPRS + 8 * (15 - Gpr.RBX)
 
 # Copies its handler to where both SMBASEs want it and raises an SMI.  The handler prints a letter for the SMBASE it runs at, adds one
