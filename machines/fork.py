@@ -46,6 +46,7 @@ def become(vm: X86Pc, other: X86Pc) -> None:
     vm.plug.objects.clear()
     copy_cpus(other.plug, vm.plug)
     vm.engine.become(other.engine)
+    vm.run_control.exit_code = None
     waiting = [bytes(uart.chardev.pending) for uart in vm.uarts]
     snapshot.apply(vm, snapshot.capture(other))
     for mine, theirs, pending in zip(vm.uarts, other.uarts, waiting):

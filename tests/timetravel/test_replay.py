@@ -178,6 +178,20 @@ def test_steps_back(guest):
             assert [cpu["pc"] for cpu in registers_of(vm)] == pc
 
 
+def test_back_from_the_end(guest):
+    vm = guest()
+    with vm.record(every=EVERY):
+        vm.start()
+        vm.serial.expect("ready", within="1 s")
+        vm.serial.send("q")
+        assert vm.run() == 0
+        end = vm.instructions
+        vm.goto(end - 1)
+        assert vm.running and vm.instructions == end - 1
+        assert vm.run() == 0
+        assert vm.instructions == end
+
+
 def test_a_command_in_the_past_begins_another_future(guest):
     vm = guest()
     with vm.record(every=EVERY):
