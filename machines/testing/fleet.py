@@ -11,6 +11,7 @@ from machines.api import Timeout, describe, nanoseconds
 
 Machine = Any
 BOOT_WITHIN = "60e9 insns"
+COPY_EVERY, COPIES = "100e6 insns", 4  # of each machine under test
 
 
 def limit(vm: Machine, within: str | int) -> None:
@@ -29,13 +30,17 @@ class Crew:
 
     backend: str
     within: str | int
+    record: bool = True
     machines: dict[str, Machine] = field(default_factory=dict)
 
     def take(self, name: str, vm: Machine) -> Machine:
-        """Put `vm` under the test's limit, into its report and on its list of what to close."""
+        """Put `vm` under the test's limit, into its report and on its list of what to close; record it, so that vm.goto() can go
+        back in it."""
         number = sum(known.startswith(name) for known in self.machines)
         self.machines[name if not number else f"{name} {number + 1}"] = vm
         limit(vm, self.within)
+        if self.record:
+            vm.record(every=COPY_EVERY, kept=COPIES)
         return vm
 
     def starter(self, name: str) -> Callable[..., Machine]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BOOTED = ("embedded_guest", "linux_guest")
 DEFAULT_WITHIN = "200e9 insns"
+OF_THE_TEST = ("within", "record")  # what a numachine mark says that is no option of a machine
 SETTINGS = {  # what both the command line and the configuration file may say: name, default, help
     "backend": ("", "who runs guest code: native, bytecode or numba"),
     "machine": ("pc", "machines that booted guests run on, separated by commas"),
@@ -42,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "numachine(**options): of the booted guest, as its machine's keywords; within=\"5e9 insns\" "
-                                       "limits the test")  # fmt: skip
+                                       "limits the test, record=False does without going back in it")  # fmt: skip
 
 
 def setting(config: pytest.Config, name: str) -> str:
@@ -73,7 +74,9 @@ def numachine_crew(request: pytest.FixtureRequest) -> Iterator[Crew]:
     from machines.testing.fleet import Crew
 
     config = request.config
-    crew = Crew(setting(config, "backend") or backends.DEFAULT, _options(request).get("within", setting(config, "within")))
+    options = _options(request)
+    crew = Crew(setting(config, "backend") or backends.DEFAULT, options.get("within", setting(config, "within")),
+                options.get("record", True))  # fmt: skip
     request.node.numachine_crew = crew
     yield crew
     crew.close()
@@ -103,7 +106,7 @@ def q35(numachine_crew: Crew) -> Callable[..., Any]:
 
 def _booted(request: pytest.FixtureRequest, crew: Crew, ready: str, defaults: dict[str, Any]) -> Any:
     nursery = request.getfixturevalue("numachine_nursery")
-    chosen = {name: value for name, value in _options(request).items() if name != "within"}
+    chosen = {name: value for name, value in _options(request).items() if name not in OF_THE_TEST}
     options = {"smp": "1,maxcpus=4", "backend": crew.backend, **defaults, **chosen}
     return crew.take(request.param, nursery.fork(request.param, options.pop("ready", ready), **options))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-SERIAL_LINES, SCREEN_LINES, QMP_LINES, CODE_LINES = 25, 25, 30, 8
+SERIAL_LINES, SCREEN_LINES, QMP_LINES, CODE_LINES, LAST_INSTRUCTIONS = 25, 25, 30, 8, 48
 Machine = Any
 
 
@@ -51,8 +52,31 @@ def screen(vm: Machine) -> str:
 
 
 def blocks(vm: Machine) -> str:
-    """Code where each CPU is."""
-    return "\n".join(f"{cpu!r}\n{lines(vm.hmp(f'cpu {index}') + vm.hmp(f'x/{CODE_LINES}i $pc'))}" for index, cpu in vm.cpus.items())
+    """The last instructions, block by block, as the recording has them; without one, the code where each CPU is."""
+    if vm.recording is None:
+        return "\n".join(f"{cpu!r}\n{_code(vm, index, CODE_LINES)}" for index, cpu in vm.cpus.items())
+    end = vm.instructions
+    shown: list[str] = []
+    after: tuple[int, int] | None = None  # CPU and address of the instruction that comes next in this block
+    for place in range(max(end - LAST_INSTRUCTIONS, vm.recording.copies[0].insn), end):
+        vm.goto(insn=place)
+        before = {index: (cpu.retired, cpu.pc, _code(vm, index, 1)) for index, cpu in vm.cpus.items()}
+        vm.run_to(insn=place + 1)
+        for index, (retired, pc, line) in before.items():
+            if index in vm.cpus and vm.cpus[index].retired != retired:
+                shown += [line] if after == (index, pc) else ["", f"cpu {index}", line]
+                after = index, pc + _length(line)
+    return "\n".join(shown).strip()
+
+
+def _code(vm: Machine, index: int, count: int) -> str:
+    vm.hmp(f"cpu {index}")
+    return lines(vm.hmp(f"x/{count}i $pc"))
+
+
+def _length(line: str) -> int:
+    """Of the instruction in a line of x/i: "0x00100e3f:  75 0c    jne ..."."""
+    return len(re.findall(r"[0-9a-f]{2} ", line.partition(":  ")[2].partition("  ")[0] + " "))
 
 
 def qmp(vm: Machine) -> str:
