@@ -19,6 +19,7 @@ from emu import qom
 from emu.cli.options import ObjectOption, OptionError
 from emu.cpu_models import CpuConfig, X86Cpu
 from emu.qom import Container, ObjectError, computed
+from emu.qom.listing import find_user_object
 from machines.cpu_slots import CpuSlot, CpuSlots
 
 MEMBER_NAME = re.compile(r"cpu\[(\d+)\]")
@@ -217,8 +218,7 @@ class UserObjects:
     def add_from_option(self, option: ObjectOption) -> None:
         """-object.  Raises OptionError."""
         try:
-            if not any(cls.name == option.type for cls in qom.list_types() if cls.user_object):
-                raise ObjectError(f"Parameter 'qom-type' does not accept value '{option.type}'")
+            find_user_object(option.type)
             self.add(option.type, option.id, option.properties)
         except ObjectError as error:
             raise OptionError(f"-object {option.text}: {error}") from None

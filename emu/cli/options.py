@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,13 @@ def key_values(text: str, first: str | None = None) -> dict[str, str]:
         elif item:
             values[name] = "on"
     return values
+
+
+def check_names(given: Iterable[str], *known: str) -> None:
+    """Raises OptionError for a name that is not among `known`."""
+    for name in given:
+        if name not in known:
+            raise OptionError(f"Invalid parameter '{name}'")
 
 
 def memory_size(text: str) -> int:

@@ -16,8 +16,8 @@ from typing import Any
 from emu.cli import smbios
 from emu.cli.machines import default_machine, find_machine
 from emu.cli.options import (
-    DEFAULT_MEMORY, DeviceOption, EarlyExit, MonitorOption, OptionError, Options, json_or_key_values, key_values, memory_size,
-    parse_object,
+    DEFAULT_MEMORY, DeviceOption, EarlyExit, MonitorOption, OptionError, Options, check_names, json_or_key_values, key_values,
+    memory_size, parse_object,
 )  # fmt: skip
 from emu.cpu_models.option import Global
 from emu.devices.fw_cfg import NAME_LIMIT as FW_CFG_NAME_LIMIT
@@ -145,9 +145,7 @@ def _smp(options: Options, value: str) -> None:
 @option("m", "[size=]megs", "size of the memory, in MiB unless it has a suffix")
 def _memory(options: Options, value: str) -> None:
     given = key_values(value, "size")
-    for name in given:
-        if name not in ("size", "slots", "maxmem"):
-            raise OptionError(f"Invalid parameter '{name}'")
+    check_names(given, "size", "slots", "maxmem")
     if "slots" in given or "maxmem" in given:
         raise OptionError("memory hot-plug (slots, maxmem) is not supported")
     options.memory = memory_size(given.get("size", "")) or DEFAULT_MEMORY
@@ -323,9 +321,7 @@ def _rtc(options: Options, value: str) -> None:
 @option("name", "[guest=]name[,process=...][,debug-threads=on|off]", "name of the virtual machine")
 def _name(options: Options, value: str) -> None:
     given = key_values(value, "guest")
-    for parameter in given:
-        if parameter not in ("guest", "process", "debug-threads"):
-            raise OptionError(f"Invalid parameter '{parameter}'")
+    check_names(given, "guest", "process", "debug-threads")
     options.name = given.get("guest", options.name)
 
 
@@ -346,8 +342,8 @@ def _accepted(name: str) -> Handler:
     return check
 
 
-for _name_, _help_ in (("vga", "none or std"), ("net", "none"), ("nic", "none"), ("parallel", "none")):
-    option(_name_, "type", f"{_help_}; accepted for compatibility")(_accepted(_name_))
+for _spelling, _values in ACCEPTED.items():
+    option(_spelling, "type", f"{' or '.join(sorted(_values))}; accepted for compatibility")(_accepted(_spelling))
 
 
 def _ignore(options: Options, value: str) -> None:
