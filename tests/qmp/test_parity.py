@@ -52,7 +52,6 @@ EXCEPTIONS = {
 # Parts of our schema that differ from QEMU's, and why.
 SCHEMA_EXCEPTIONS = {
     "object-add arg.qom-type: builtin, not enum": "the types that there are follow from the classes",
-    "query-migrate-capabilities ret[].capability: builtin, not enum": "the same",
 }
 
 
