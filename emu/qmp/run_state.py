@@ -118,8 +118,9 @@ class RunControl:
 
     def debug_exit(self, value: int) -> None:
         """isa-debug-exit: the process ends with status (value << 1) | 1."""
-        self.shutdown("guest-shutdown", guest=True, exit_code=value << 1 | 1)
-        self.exit_code = value << 1 | 1
+        status = value << 1 | 1
+        self.shutdown("guest-shutdown", guest=True, exit_code=status)
+        self.exit_code = status  # -no-shutdown or not
 
     def powerdown(self) -> None:
         """Press the power button."""

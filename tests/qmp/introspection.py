@@ -44,13 +44,16 @@ class Schema:
             if not any(self.fits(member["type"], value) for member in kind["members"]):
                 yield f"{where}: {value!r} is no alternative of {name}"
         elif meta == "array":
-            if not isinstance(value, list):
-                yield f"{where}: {value!r} is no array"
-            else:
-                for number, each in enumerate(value):
-                    yield from self.problems(kind["element-type"], each, f"{where}[{number}]")
+            yield from self._array_problems(kind["element-type"], value, where)
         else:
             yield from self._object_problems(name, value, where)
+
+    def _array_problems(self, element: str, value: Any, where: str) -> Iterator[str]:
+        if not isinstance(value, list):
+            yield f"{where}: {value!r} is no array"
+            return
+        for number, each in enumerate(value):
+            yield from self.problems(element, each, f"{where}[{number}]")
 
     def _object_problems(self, name: str, value: Any, where: str) -> Iterator[str]:
         if not isinstance(value, dict):
