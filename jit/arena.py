@@ -5,28 +5,33 @@ The arena lies below 2 GiB, so that 32-bit relocations reach everything in it.
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import mmap
 import struct
+from weakref import WeakSet
 
 import numpy as np
 
 from jit.ram import MAP_NORESERVE, READ_WRITE, as_array, map_memory
 
 MAP_32BIT = 0x40                        # Linux, x86-64
+LOW_MEMORY = 1 << 30                    # bytes that it maps
+SHARE = 8                               # of what is left, a machine gets one in so many parts at most
+SMALLEST = 8 << 20                      # bytes with which a machine still runs
+
+_live: WeakSet[Arena] = WeakSet()
 
 
 class Arena:
-    """`size` bytes that are readable, writable and executable.  Raises OSError where the host forbids that."""
+    """`size` bytes that are readable, writable and executable, or fewer where many machines share the 1 GiB of such memory.
+    Raises OSError where the host forbids that, or has none left."""
 
     def __init__(self, size: int):
-        try:
-            self.base = _map_low(size)
-        except OSError:
-            gc.collect()                # engines that are garbage still hold theirs, and there is only 1 GiB of such memory
-            self.base = _map_low(size)
-        self.memory: np.ndarray | None = as_array(self.base, size)
-        self.size, self.next = size, self.base
+        self.base, self.size = _map_low(size)
+        self.memory: np.ndarray | None = as_array(self.base, self.size)
+        self.next = self.base
+        _live.add(self)
 
     def put(self, code: bytes) -> int:
         """Append bytes, 16-byte aligned; their address."""
@@ -45,7 +50,24 @@ class Arena:
         self.memory = None
 
 
-def _map_low(size: int) -> int:
+def _map_low(size: int) -> tuple[int, int]:
+    """Address and size of what could be had: a share of what is left, so that further machines find some."""
+    left = LOW_MEMORY - sum(arena.size for arena in _live if arena.memory is not None)
+    size, smallest = min(size, max(left // SHARE & -mmap.PAGESIZE, SMALLEST)), min(size, SMALLEST)
+    try:
+        return _map_exactly(size), size
+    except OSError:
+        gc.collect()                    # engines that are garbage still hold theirs
+    try:
+        return _map_exactly(smallest), smallest
+    except OSError as error:
+        if error.errno != errno.ENOMEM or not _live:
+            raise
+        raise OSError(error.errno, f"{len(_live)} machines are alive, and there is no memory below 2 GiB for the code of one more; "
+                                   "close() some", "translated code") from None
+
+
+def _map_exactly(size: int) -> int:
     return map_memory(size, MAP_32BIT | MAP_NORESERVE, protection=READ_WRITE | mmap.PROT_EXEC)
 
 

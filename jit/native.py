@@ -45,7 +45,7 @@ class Native:
         self.stencils = library.shared(self, progress)
         self.helpers = self._bind_helpers()
         self.words["arena_start"] = self.words["arena_next"] = self.arena.base + FIXED_SIZE
-        self.words["arena_end"] = self.arena.base + arena_size
+        self.words["arena_end"] = self.arena.base + self.arena.size
         self.regions = Regions(self) if engine.regions else None
 
     def _bind_decoders(self) -> None:

@@ -507,3 +507,15 @@ def test_two_engines_in_one_process_do_not_touch_each_other() -> None:
             if reasons[id(guest)] == Exit.BUDGET:
                 reasons[id(guest)] = guest.cpu.run(100, 0)
     assert (one["rbx"], two["rbx"]) == (1000, 2000)
+
+
+# --- many engines
+def test_engines_share_the_low_memory_that_there_is_and_say_when_it_is_used_up() -> None:
+    engines = []
+    with pytest.raises(OSError, match=r"\d+ machines are alive, and there is no memory below 2 GiB for the code of one more; close"):
+        for _ in range(200):
+            engines.append(Guest())
+    assert len(engines) > 16
+    assert engines[-1].engine.backend.arena.size < engines[0].engine.backend.arena.size
+    engines.pop().engine.close()
+    Guest()
