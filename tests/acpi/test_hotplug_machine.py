@@ -156,4 +156,4 @@ BROKEN = [
 def test_a_board_that_is_broken_is_found_out(broken: Callable[[pytest.MonkeyPatch], None], monkeypatch):
     broken(monkeypatch)
     with pytest.raises(AssertionError):
-        run(300, 50)
+        run(2000, 50)
