@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emu import qmp
 from emu.chardev import BufferChardev
+from emu.qmp.errors import of_object
 from emu.qmp.machine_api import Context
 from emu.qmp.run_state import RunState
 from emu.qom import ObjectError
@@ -139,9 +140,9 @@ class Qmp:
         try:
             answer = qmp.call(self._machine.context, command, **arguments)
         except (qmp.QmpError, ObjectError) as error:
-            known = error if isinstance(error, qmp.QmpError) else qmp.QmpError(str(error))
-            _keep(self.log, {"error": known.to_json()})
-            raise
+            told = error if isinstance(error, qmp.QmpError) else of_object(error)
+            _keep(self.log, {"error": told.to_json()})
+            raise told from None
         _keep(self.log, {"return": {} if answer is None else answer})
         return answer
 

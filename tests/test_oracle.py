@@ -6,8 +6,23 @@ import pytest
 from tests.oracle import compare, forms, known, native, unicorn_oracle
 from tests.oracle.assembler import AssemblyError, assemble
 from tests.oracle.forms.table import parse
-from tests.oracle.state import (FLAT, GPR_NAMES, RAX, RSP, Case, Fault, Flags, Result, State, Vector, Window, full_tags,
-                                layout, pack_fxsave, unpack_fxsave)
+from tests.oracle.state import (
+    FLAT,
+    GPR_NAMES,
+    RAX,
+    RSP,
+    Case,
+    Fault,
+    Flags,
+    Result,
+    State,
+    Vector,
+    Window,
+    full_tags,
+    layout,
+    pack_fxsave,
+    unpack_fxsave,
+)
 
 needs_host = pytest.mark.skipif(not native.available(), reason="runs x86-64 code on the host")
 ENGINES = [pytest.param(native, marks=needs_host, id="native"), pytest.param(unicorn_oracle, id="unicorn")]

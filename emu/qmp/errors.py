@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from emu.qom import NotFound, ObjectError
+
 GENERIC_ERROR = "GenericError"
 COMMAND_NOT_FOUND = "CommandNotFound"
 DEVICE_NOT_FOUND = "DeviceNotFound"
@@ -18,3 +20,8 @@ class QmpError(Exception):
 
     def to_json(self) -> dict[str, str]:
         return {"class": self.error_class, "desc": self.desc}
+
+
+def of_object(error: ObjectError) -> QmpError:
+    """What clients are told when the object model refuses."""
+    return QmpError(str(error), DEVICE_NOT_FOUND if isinstance(error, NotFound) else GENERIC_ERROR)

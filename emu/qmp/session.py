@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from emu.qmp.errors import COMMAND_NOT_FOUND, DEVICE_NOT_FOUND, QmpError
+from emu.qmp.errors import COMMAND_NOT_FOUND, QmpError, of_object
 from emu.qmp.json_stream import JsonStream, SyntaxProblem
 from emu.qmp.machine_api import Context
 from emu.qmp.registry import COMMANDS, Registry
 from emu.qmp.version import QMP_VERSION
-from emu.qom import NotFound, ObjectError
+from emu.qom import ObjectError
 
 CAPABILITIES = ("oob",)
 ENVELOPE_MEMBERS = ("execute", "arguments", "id")
@@ -58,10 +58,8 @@ class Session:
             return {"return": self._execute(message), **echo}
         except QmpError as error:
             return {"error": error.to_json(), **echo}
-        except NotFound as error:
-            return {"error": QmpError(str(error), DEVICE_NOT_FOUND).to_json(), **echo}
         except ObjectError as error:
-            return {"error": QmpError(str(error)).to_json(), **echo}
+            return {"error": of_object(error).to_json(), **echo}
         except Exception as error:  # a defect of ours: the guest and the conversation survive it
             traceback.print_exc()
             return {"error": QmpError(f"internal error: {error!r}").to_json(), **echo}

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from acpi.platform import ICH9, PIIX4, ChipsetInfo
 from tests.acpi.boards import CHIPSETS, FIRST_FOUR, Board, GedBoard
 from tests.acpi.managed_boards import MachineBoard, ManagedBoard
 from tests.acpi.qemu_board import QemuBoard
 from tests.acpi.table_report import explain
-
-from acpi.platform import ICH9, PIIX4, ChipsetInfo
 
 MACHINES = {"pc": PIIX4, "q35": ICH9}
 QEMU_MACHINES = {"qemu-pc": PIIX4, "qemu-q35": ICH9}

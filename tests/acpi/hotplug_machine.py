@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from acpi.aml.evaluator import Evaluator, Run
+from acpi.aml.objects import RegionSpace
 from acpi.aml.steps import Access, Notification, Step, Waiting
 from acpi.cpu_hotplug import Command, Slot
-from acpi.aml.objects import RegionSpace
 from acpi.platform import ICH9, PIIX4
 from acpi.pm import SCI_SOURCES
 from tests.acpi.boards import CPU_GPE, PM1_ENABLE, PM1_STATUS, Board, GedBoard

@@ -11,7 +11,7 @@ from typing import Any
 from acpi.platform import ICH9, ChipsetInfo
 from emu.qmp.errors import QmpError
 from emu.qom import ObjectError
-from machines import Pc, Q35
+from machines import Q35, Pc
 from tests.acpi.boards import SELECTOR, GpeRegisters
 
 CPU_TYPE = "qemu64-x86_64-cpu"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acpi.aml import (
+    IO,
     Acquire,
     Add,
     Arg0,
@@ -21,7 +22,6 @@ from acpi.aml import (
     Index,
     Interrupt,
     InterruptFlag,
-    IO,
     IRQNoFlags,
     LEqual,
     LNotEqual,

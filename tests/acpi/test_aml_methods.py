@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from acpi.aml.evaluator import Evaluator
 from acpi.dsdt import dsdt
 from acpi.platform import ICH9
-from acpi.aml.evaluator import Evaluator
-from tests.acpi.boards import Board, platform
 from emu.bus import AddressSpace
+from tests.acpi.boards import Board, platform
 
 DEVICE_CHECK, EJECT_REQUEST = 1, 3
 SMI_PORT, SMI_CPU_HOTPLUG = 0xB2, 4

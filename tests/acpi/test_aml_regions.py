@@ -5,8 +5,31 @@ from __future__ import annotations
 import pytest
 
 from acpi.aml import (
-    AnyAcc, Arg0, BankField, ByteAcc, Device, DWordAcc, Field, IndexField, Lock, Method, Name, NoLock, NotSerialized, Offset,
-    OperationRegion, PCI_Config, Preserve, QWordAcc, Ref, Scope, Store, SystemIO, SystemMemory, WordAcc, WriteAsOnes,
+    AnyAcc,
+    Arg0,
+    BankField,
+    ByteAcc,
+    Device,
+    DWordAcc,
+    Field,
+    IndexField,
+    Lock,
+    Method,
+    Name,
+    NoLock,
+    NotSerialized,
+    Offset,
+    OperationRegion,
+    PCI_Config,
+    Preserve,
+    QWordAcc,
+    Ref,
+    Scope,
+    Store,
+    SystemIO,
+    SystemMemory,
+    WordAcc,
+    WriteAsOnes,
     WriteAsZeros,
 )  # fmt: skip
 from acpi.aml.errors import AmlError

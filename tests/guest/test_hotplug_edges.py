@@ -6,8 +6,8 @@ import gc
 import weakref
 
 import pytest
+
 from emu.qmp import QmpError
-from emu.qom import ObjectError
 from machines.guests import hotplug
 
 CODE = 0x3000  # free RAM below the guest
@@ -124,7 +124,7 @@ def test_repeated_requests_delete_once(boot, plug):
     vm.qmp.wait("DEVICE_DELETED", device="cpu1", within="1 s")
     vm.run_for(20_000_000)
     assert [event["data"].get("device") for event in vm.qmp.events if event["event"] == "DEVICE_DELETED"] == [None, "cpu1"]
-    with pytest.raises((ObjectError, QmpError), match="Device 'cpu1' not found"):
+    with pytest.raises(QmpError, match="Device 'cpu1' not found"):
         vm.qmp.device_del(id="cpu1")
 
 
@@ -156,7 +156,7 @@ def test_memory_of_an_ejected_cpu_is_free_at_once(boot, plug):
 def test_boot_cpu_is_refused_and_nothing_is_asked_of_the_guest(boot):
     vm = boot()
     path = vm.slots[0].cpu.path
-    with pytest.raises(ObjectError, match="Boot CPU is unpluggable"):
+    with pytest.raises(QmpError, match="Boot CPU is unpluggable"):
         vm.qmp.device_del(id=path)
     vm.run_for(20_000_000)
     assert "unplug" not in vm.serial.text and list(vm.cpus) == [0]
@@ -165,7 +165,7 @@ def test_boot_cpu_is_refused_and_nothing_is_asked_of_the_guest(boot):
 def test_plug_without_a_free_slot_is_refused(boot):
     vm = boot(smp="2,maxcpus=2")
     for add in (lambda: device_add(vm, 1, id="x"), lambda: vm.qmp.cpu_add(id=1), lambda: vm.qmp.cpu_add(id=2)):
-        with pytest.raises((ObjectError, QmpError), match="exists|already exists|max allowed"):
+        with pytest.raises(QmpError, match="exists|already exists|max allowed"):
             add()
     assert list(vm.cpus) == [0, 1] and len(vm.engine.cpus) == 2
     assert "/x (" not in vm.hmp("info qom-tree")
@@ -174,7 +174,7 @@ def test_plug_without_a_free_slot_is_refused(boot):
 def test_id_in_use_is_refused_and_the_slot_stays_free(boot, plug):
     vm = boot()
     plug(vm, 1)
-    with pytest.raises((ObjectError, QmpError), match="[Dd]uplicate"):
+    with pytest.raises(QmpError, match="[Dd]uplicate"):
         device_add(vm, 2, id="cpu1")
     assert len(vm.engine.cpus) == 2
     plug(vm, 2)

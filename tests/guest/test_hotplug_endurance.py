@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from machines import Q35, api
 from machines.guests import hotplug
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emu.qom import ObjectError
+from emu.qmp import QmpError
 from machines.guests import hotplug
 
 TYPE = "qemu64-x86_64-cpu"
@@ -47,7 +47,7 @@ def test_socket_is_plugged_and_unplugged_as_a_whole(boot):
 def test_refused_link_disturbs_no_guest(boot, plug):
     vm = boot(smp=SMP)
     cpu = new_cpu(vm, "c1")
-    with pytest.raises(ObjectError, match="CPU.0. with APIC ID 0 exists"):
+    with pytest.raises(QmpError, match="CPU.0. with APIC ID 0 exists"):
         vm.qmp.qom_set(path="/machine/icc-bridge", property="cpu[0]", value=cpu)
     vm.run_for(5_000_000)
     vm.serial.send("s").expect("present 1 online 1")

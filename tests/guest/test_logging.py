@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.guest.test_determinism import fingerprint, run_scenario
 
 from emu import log
 from machines import Pc
 from machines.guests import asm
+from tests.guest.test_determinism import fingerprint, run_scenario
 
 LOOP = "start: mov ecx, 5\nagain: dec ecx\njnz again\n"
 HALT = "cli\nhlt\n"

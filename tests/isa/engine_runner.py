@@ -10,7 +10,7 @@ import struct
 from functools import cache
 
 from jit.engine import Engine, Vcpu
-from jit.state import Exit, PAGE_SIZE
+from jit.state import PAGE_SIZE, Exit
 from jit.x86.front import X86Front
 from jit.x86.state import ARITHMETIC, Cr0, Cr4, Efer, Seg, SegmentAttribute
 from tests.isa.flags import architectural_flags, lazy_flags

@@ -6,7 +6,7 @@ page.  The page walk and the callback are plain Python functions (jit/primitives
 from __future__ import annotations
 
 import mmap
-from functools import lru_cache, cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -16,13 +16,26 @@ from jit.bytecode import Step
 from jit.primitives import PYTHON_FUNCTIONS, REFERENCE
 from jit.state import ENGINE, NO_ERROR_CODE, NO_WHERE, PAGE_SIZE, TlbFlag
 from jit.words import Layout
-from jit.x86 import semantics                      # noqa: F401  (registers all instructions)
+from jit.x86 import semantics  # noqa: F401  (registers all instructions)
 from jit.x86.builder import Builder, NoSemantics
 from jit.x86.insn import decode
-from jit.x86.state import (ARITHMETIC, MMU_USER, X86, CodeSize, Cr0, Cr4, Efer, Mode, PageFault, Seg, SegmentAttribute, Vector)
+from jit.x86.state import (
+    ARITHMETIC,
+    MMU_USER,
+    X86,
+    CodeSize,
+    Cr0,
+    Cr4,
+    Efer,
+    Mode,
+    PageFault,
+    Seg,
+    SegmentAttribute,
+    Vector,
+)
 from tests.isa.blocks import BlockFunction, compile_block
 from tests.isa.flags import architectural_flags, lazy_flags
-from tests.oracle.state import Case, Fault, Result, State, full_tags, abridged_tags, layout
+from tests.oracle.state import Case, Fault, Result, State, abridged_tags, full_tags, layout
 
 for _module in iter_modules(jit.x86.__path__):
     import_module(f"jit.x86.{_module.name}")                # word functions that semantics call by name

@@ -8,9 +8,9 @@ import pytest
 from jit import memory
 from jit.bytecode import End, Step
 from jit.ir import Emitter, Slot
+from jit.x86.state import X86, Vector
 from tests.isa.blocks import compile_block
 from tests.isa.runner import Machine
-from jit.x86.state import X86, Vector
 
 RAX, RCX = (Slot(X86.offset(f"gpr.{i}")) for i in (0, 1))
 NEXT = 0x2000

@@ -11,7 +11,7 @@ from emu.chardev import BufferChardev
 from emu.cli.options import OptionError
 from emu.devices.fw_cfg import INITRD_ADDR, MAX_CPUS, NB_CPUS
 from emu.devices.rtc import CMOS_CPUS
-from machines import Pc, Q35
+from machines import Q35, Pc
 from machines.pc import X86Pc
 from tests import guests
 from tests.linux.shell import Shell

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from machines import Pc, Q35
+from machines import Q35, Pc
 from machines.pc import X86Pc
 from tests import guests
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from machines import Pc, Q35
+from machines import Q35, Pc
 from tests import guests
 from tests.linux.deadline_task import program
 

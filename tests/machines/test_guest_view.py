@@ -6,7 +6,7 @@ import pytest
 
 from acpi.aml.evaluator import Evaluator
 from acpi.dsdt import dsdt
-from machines import Pc, Q35
+from machines import Q35, Pc
 
 SLOTS = 4
 PRESENT = 0xF

@@ -9,7 +9,7 @@ import pytest
 
 from acpi.platform import MemoryRange
 from emu.cli.options import OptionError
-from emu.qom import ObjectError
+from emu.qmp import QmpError
 from machines import Pc
 from machines.config import PcConfig, from_keywords
 from machines.topology import SmpRules
@@ -157,7 +157,7 @@ def test_info_numa_lists_cpus_as_they_come(board):
 
 
 def test_a_wrong_node_id_is_refused(board):
-    with pytest.raises(ObjectError, match="^invalid node-id, must be 1$"):
+    with pytest.raises(QmpError, match="^invalid node-id, must be 1$"):
         board.qmp.device_add(driver="qemu64-x86_64-cpu", socket_id=1, core_id=0, thread_id=0, node_id=0)
 
 

@@ -1,7 +1,7 @@
 """Intel syntax to bytes by keystone, with a cache; raises AssemblyError with the text that was refused."""
 from __future__ import annotations
 
-from functools import lru_cache, cache
+from functools import cache, lru_cache
 
 import keystone
 

@@ -13,12 +13,25 @@ import platform
 import struct
 import subprocess
 import sys
-from functools import cache
 from collections.abc import Sequence
+from functools import cache
 
 from .assembler import assemble
-from .state import (FLAT, FXSAVE_SIZE, MAX_CODE, PAGE, Case, Fault, Flags, Result, State, Vector, Window, pack_fxsave,
-                    unpack_fxsave)
+from .state import (
+    FLAT,
+    FXSAVE_SIZE,
+    MAX_CODE,
+    PAGE,
+    Case,
+    Fault,
+    Flags,
+    Result,
+    State,
+    Vector,
+    Window,
+    pack_fxsave,
+    unpack_fxsave,
+)
 
 BATCH = 2048
 TIMEOUT_SECONDS = 60

@@ -6,15 +6,30 @@ and #SS lack an error code.  test_oracle.py keeps the list of further disagreeme
 """
 from __future__ import annotations
 
-from functools import cache
 from collections.abc import Sequence
+from functools import cache
 
 import unicorn
 from unicorn import x86_const as x86
 
 from .assembler import assemble
-from .state import (FXSAVE_SIZE, MAX_CODE, PAGE, RAX, RDX, Case, Fault, Layout, Result, State, Vector, Window, layout,
-                    pack_fxsave, unpack_fxsave)
+from .state import (
+    FXSAVE_SIZE,
+    MAX_CODE,
+    PAGE,
+    RAX,
+    RDX,
+    Case,
+    Fault,
+    Layout,
+    Result,
+    State,
+    Vector,
+    Window,
+    layout,
+    pack_fxsave,
+    unpack_fxsave,
+)
 
 MAX_INSTRUCTIONS = 100_000      # a case that runs longer is taken for a loop
 

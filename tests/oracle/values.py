@@ -1,8 +1,8 @@
 """Operand values worth trying: the edges of each format first, random ones between them.  All take a seeded Random."""
 from __future__ import annotations
 
-from random import Random
 from collections.abc import Sequence
+from random import Random
 
 EDGE_SHARE = 0.7                # share of values taken from the edges
 

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from emu.cli.parser import parse
 from emu.cli.machines import find_machine
+from emu.cli.parser import parse
 from emu.qmp import Session
 
 QEMU = shutil.which("qemu-system-x86_64")

@@ -11,7 +11,6 @@ from emu.qmp import Context
 
 from .conftest import Client
 
-
 STRING_EXPECTED = "{0}: string expected\nTry \"help {0}\" for more information\n"
 
 

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-
 OPTIONS = ["-M", "q35", "-smp", "2,maxcpus=4,sockets=2,dies=1,cores=2,threads=1", "-m", "64", "-accel", "tcg", "-name", "guest",
            "-uuid", "12345678-1234-1234-1234-123456789abc"]  # fmt: skip
 

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from machines import Pc, Q35
+from machines import Q35, Pc
 from tests import guests
 from tests.snapshot.conftest import MS, device, fingerprint, plug
 

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from machines import Pc, Q35
+from machines import Q35, Pc
 from machines.guests import hotplug
 from machines.snapshot import capture
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.snapshot import SnapshotError
-from machines import Pc, Q35, snapshot_file
+from machines import Q35, Pc, snapshot_file
 from tests.snapshot.conftest import GUEST, device, fingerprint, plug
 
 HEAD = len(snapshot_file.MAGIC) + snapshot_file.VERSION_FIELD.size

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import keystone
 
-from tests.jit.x86.system_machine import G, DB, LONG, descriptor, gate
+from tests.jit.x86.system_machine import DB, LONG, G, descriptor, gate
 
 IMAGE_BASE, IMAGE_SIZE, BLOB, RESET = 0xF0000, 0x10000, 0x8000, 0xFFF0
 TABLES = 0x10000

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.jit.x86.system_machine import STACK0, STACK3, TR, TSS, Machine, pack
 
 from jit.state import Call, Exit, Leave
 from jit.x86.state import Cr0, Cr4, Efer, Flag, Gpr, Mode, Seg
 from jit.x86.system_ops import SystemOp
+from tests.jit.x86.system_machine import STACK0, STACK3, TR, TSS, Machine, pack
 
 GP, UD, DB = 13, 6, 1
 REFUSED = (GP, 0, 0)

@@ -2,14 +2,33 @@
 from __future__ import annotations
 
 import pytest
-from tests.jit.x86.system_machine import (
-    ABSENT, CODE, CODE0, CODE3, CODE16, CODE64, CODE64_3, CONFORMING, DATA0, DATA3, GDT, IDT, STACK0, STACK3, TASK_GATE, TR,
-    TR2, TSS, TSS2, Machine, pack,
-)
 
 from jit.state import Exit, Leave
 from jit.x86.interrupts import Event
 from jit.x86.state import Cr0, Cr4, Flag, Gpr, Mode, Seg
+from tests.jit.x86.system_machine import (
+    ABSENT,
+    CODE,
+    CODE0,
+    CODE3,
+    CODE16,
+    CODE64,
+    CODE64_3,
+    CONFORMING,
+    DATA0,
+    DATA3,
+    GDT,
+    IDT,
+    STACK0,
+    STACK3,
+    TASK_GATE,
+    TR,
+    TR2,
+    TSS,
+    TSS2,
+    Machine,
+    pack,
+)
 
 DB, BP, UD, DF, TS, NP, SS, GP, PF = 1, 3, 6, 8, 10, 11, 12, 13, 14
 NONE = (1 << 64) - 1

@@ -8,9 +8,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from tests.jit.x86.system_image import Image, run_on_engine, run_on_qemu
 
 from jit.x86.state import Flag
+from tests.jit.x86.system_image import Image, run_on_engine, run_on_qemu
 
 pytestmark = pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs qemu-system-x86_64")
 K, U = False, True                      # start at privilege 0 or 3

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.jit.x86.system_machine import PML4, Machine
 
 from jit.state import TlbFlag
 from jit.x86.state import MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, Cr0, Cr4, Efer
+from tests.jit.x86.system_machine import PML4, Machine
 
 READ, WRITE, EXECUTE = 1, 2, 4
 P, W, U, A, D, PS, GLOBAL, NX = 1, 2, 4, 0x20, 0x40, 0x80, 0x100, 1 << 63

@@ -2,12 +2,26 @@
 from __future__ import annotations
 
 import pytest
-from tests.jit.x86.system_machine import (
-    ABSENT, CODE0, CODE3, CONFORMING, DATA0, DATA3, G, GDT, LDT, LDTR, READ_ONLY, TASK_GATE, TR, TR2,
-    Machine, descriptor,
-)
 
 from jit.x86.state import Cr0, Cr4, Flag, Gpr, Mode, Seg
+from tests.jit.x86.system_machine import (
+    ABSENT,
+    CODE0,
+    CODE3,
+    CONFORMING,
+    DATA0,
+    DATA3,
+    GDT,
+    LDT,
+    LDTR,
+    READ_ONLY,
+    TASK_GATE,
+    TR,
+    TR2,
+    G,
+    Machine,
+    descriptor,
+)
 
 GP, UD, NP, SS, TS = 13, 6, 11, 12, 10
 FOUND = 1 << 32

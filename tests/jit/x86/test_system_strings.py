@@ -4,11 +4,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.jit.x86.system_machine import PML4, Machine
 
 from jit.state import Call
 from jit.x86.state import Cr0, Flag, Gpr, Seg
 from jit.x86.strings import LIMIT, Repeat
+from tests.jit.x86.system_machine import PML4, Machine
 
 SOURCE, TARGET = 0x20_0000, 0x30_0000
 DATA = 0x10_0000                        # page tables and descriptors are below

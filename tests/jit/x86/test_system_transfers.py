@@ -2,12 +2,30 @@
 from __future__ import annotations
 
 import pytest
-from tests.jit.x86.system_machine import (
-    ABSENT, CODE, CODE0, CODE3, CODE16, CODE64, CODE64_3, CONFORMING, DATA0, DATA3, GATE, GDT, STACK0, STACK3, TR, TSS,
-    Machine, descriptor, gate, pack,
-)
 
 from jit.x86.state import Flag, Gpr, Mode, Seg
+from tests.jit.x86.system_machine import (
+    ABSENT,
+    CODE,
+    CODE0,
+    CODE3,
+    CODE16,
+    CODE64,
+    CODE64_3,
+    CONFORMING,
+    DATA0,
+    DATA3,
+    GATE,
+    GDT,
+    STACK0,
+    STACK3,
+    TR,
+    TSS,
+    Machine,
+    descriptor,
+    gate,
+    pack,
+)
 
 UD, NP, GP, SS = 6, 11, 13, 12
 TARGET = 0xC000

@@ -8,8 +8,8 @@ sse-unmasked, encodings and x87-encodings (raw bytes), and faults (memory forms 
 """
 from __future__ import annotations
 
-from random import Random
 from collections.abc import Iterator
+from random import Random
 
 from ..state import Case
 from . import encodings, integer, sse, x87

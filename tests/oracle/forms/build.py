@@ -9,8 +9,21 @@ from random import Random
 
 from .. import values
 from ..assembler import assemble
-from ..state import (ARITHMETIC, GPR_NAMES, MASK64, MXCSR_RESET, PAGE, RSP, Case, Flags, Fpu, State, Window, full_tags,
-                     layout)
+from ..state import (
+    ARITHMETIC,
+    GPR_NAMES,
+    MASK64,
+    MXCSR_RESET,
+    PAGE,
+    RSP,
+    Case,
+    Flags,
+    Fpu,
+    State,
+    Window,
+    full_tags,
+    layout,
+)
 from . import rules, setups
 from .table import Form
 

@@ -5,8 +5,8 @@ the upper half of a 64-bit register under a 32-bit operand, where CPUs differ.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..state import ARITHMETIC, Flags, SwBit, Window
 

@@ -1,12 +1,29 @@
 """Makes a random initial state useful for an instruction: dividends that fit, pointers that point, stacks with contents."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .. import values
-from ..state import (ARITHMETIC, MASK64, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Flags, Fpu, State, SwBit, Window,
-                     full_tags, pack_fxsave)
+from ..state import (
+    ARITHMETIC,
+    MASK64,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RSI,
+    RSP,
+    Flags,
+    Fpu,
+    State,
+    SwBit,
+    Window,
+    full_tags,
+    pack_fxsave,
+)
 
 if TYPE_CHECKING:
     from .build import Builder

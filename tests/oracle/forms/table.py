@@ -14,8 +14,8 @@ options         w=8,16  widths (default all four)      mode=32  modes (default a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 OPERAND = re.compile(r"\{(\w+)\}")
 ALTERNATIVES = {"rm": ("r", "m"), "xm": ("x", "m"), "qm": ("q", "m")}
