@@ -39,7 +39,7 @@ def test_a_failed_test_tells_what_the_machine_did_and_how_to_see_it_again(run):
     status, output = run("made_to_fail.py")
     assert status == 1
     assert "2 failed" in output and "passed" not in output
-    for title in ("serial port, its end", "registers", "last blocks", "QMP", "to run it again"):
+    for title in ("serial port, its end", "screen", "registers", "last blocks", "QMP", "to run it again"):
         assert re.search(rf"q35, after [\d,]+ instructions: {title}", output), title
     assert "divide error" in output and "RIP=" in output or "EIP=" in output
     assert '{"execute": "device_add", "arguments": {"driver": "qemu64-x86_64-cpu", "id": "cpu1"' in output

@@ -7,6 +7,8 @@
 .set STACK_TOP, 0x180000
 .set IDT, 0x181000
 .set COM1, 0x3F8
+.set VGA_TEXT, 0xB8000
+.set LIGHT_GREY, 7
 .set PIT_DIVISOR, 1193
 
 start:
@@ -30,6 +32,7 @@ flat:
     call pit_init
     lea esi, [banner]
     call print
+    call draw
     sti
 
 main:
@@ -179,6 +182,18 @@ print:
     call put
     jmp print
 print_done:
+    ret
+
+# The banner at the top left of the screen, light grey on black.
+draw:
+    lea esi, [banner]
+    mov edi, VGA_TEXT
+    mov ah, LIGHT_GREY
+draw_next:
+    lodsb
+    stosw
+    cmp al, 10
+    jne draw_next
     ret
 
 put:
