@@ -48,11 +48,12 @@ class Arena:
 
     def close(self) -> None:
         self.memory = None
+        _live.discard(self)
 
 
 def _map_low(size: int) -> tuple[int, int]:
     """Address and size of what could be had: a share of what is left, so that further machines find some."""
-    left = LOW_MEMORY - sum(arena.size for arena in _live if arena.memory is not None)
+    left = LOW_MEMORY - sum(arena.size for arena in _live)
     size, smallest = min(size, max(left // SHARE & -mmap.PAGESIZE, SMALLEST)), min(size, SMALLEST)
     try:
         return _map_exactly(size), size

@@ -20,8 +20,8 @@ from jit.dispatch import deliver_fault
 from jit.memory import PAGE_OFFSET, TlbInfo, lookup
 from jit.state import NO_PAGE, NO_WHERE, Exit, Leave, TlbFlag
 from jit.translate import BLOCK_ROOM, translate
-from jit.work import MAX_INSNS, MODE_MMU_SHIFT, MODE_SINGLE, linear_pc
 from jit.words import word_function
+from jit.work import MAX_INSNS, MODE_MMU_SHIFT, MODE_SINGLE, linear_pc
 
 if TYPE_CHECKING:
     from jit.engine import Vcpu

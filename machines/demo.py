@@ -19,11 +19,11 @@ from rich.table import Table
 
 from acpi import trace
 from acpi.ost import source_name, status_name
+from emu.clock import NS_PER_MS
 from machines.api import GuestError
 from machines.guests import hotplug
 from machines.pc_piix import Pc
 
-NS_PER_MS = 1_000_000
 WITHIN = "2 s"  # virtual time for each answer of the guest
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from emu.clock import NS_PER_MS
+
 from .dispatch import Steps, does, integer, runs
 from .errors import AmlError, Fatal
 from .parser import Term
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from .evaluator import Evaluator
 
 FOR_EVER_MS = 0xFFFF
-NS_PER_MS, NS_PER_US = 1_000_000, 1_000
+NS_PER_US = 1_000
 TIMER_NS = 100
 MAX_TURNS = 1 << 20  # of a While that makes no end
 

@@ -69,7 +69,7 @@ class Nursery:
     def fork(self, name: str, ready: str, **options: Any) -> Machine:
         """A machine of its own, at the moment when a guest with these options had printed `ready`.  Raises GuestError when it
         does not come to that."""
-        key = repr((name, ready, sorted(options.items(), key=lambda item: item[0])))
+        key = repr((name, ready, sorted(options.items())))
         if key not in self._booted:
             self._booted[key] = _boot(name, ready, options)
         return self._booted[key].fork()

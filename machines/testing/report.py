@@ -56,10 +56,11 @@ def blocks(vm: Machine) -> str:
     if vm.recording is None:
         return "\n".join(f"{cpu!r}\n{_code(vm, index, CODE_LINES)}" for index, cpu in vm.cpus.items())
     end = vm.instructions
+    start = max(end - LAST_INSTRUCTIONS, vm.recording.copies[0].insn)
     shown: list[str] = []
     after: tuple[int, int] | None = None  # CPU and address of the instruction that comes next in this block
-    for place in range(max(end - LAST_INSTRUCTIONS, vm.recording.copies[0].insn), end):
-        vm.goto(insn=place)
+    vm.goto(insn=start)
+    for place in range(start, end):
         before = {index: (cpu.retired, cpu.pc, _code(vm, index, 1)) for index, cpu in vm.cpus.items()}
         vm.run_to(insn=place + 1)
         for index, (retired, pc, line) in before.items():
